@@ -1,0 +1,95 @@
+# Every task of the project. People and CI call the same targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SHELLFLAGS := -eu -c
+
+# Nothing phones home.
+export BENTOML_DO_NOT_TRACK := True
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+# A Python that uv would fetch by itself is one that nobody chose.
+export UV_PYTHON_DOWNLOADS := never
+
+ONCE ?=
+K ?=
+PYTHON ?=
+export PYTHON
+
+PY := .venv/bin/python
+UV_FOUND := $(shell uv --version >/dev/null 2>&1 && command -v uv)
+UV := $(or $(UV_FOUND),.pdx/uv/bin/uv)
+UV_OURS := $(if $(UV_FOUND),,$(UV))
+NPM_FOUND := $(shell node --version >/dev/null 2>&1 && npm --version 2>/dev/null)
+ENGINE := $(if $(NPM_FOUND),training/engine/node_modules/.package-lock.json)
+ENVS := .venv/.ready .venv-serving/.ready
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: $(ENVS) ## Train on real duels, gate, package, serve and ask for a prediction; ONCE=1 stops after the answer
+	@.venv/bin/pdx demo $(if $(filter-out 0,$(ONCE)),--once)
+
+.PHONY: train
+train: $(ENVS) ## Train every candidate and take the best past the gate into a bento
+	.venv/bin/pdx all
+
+.PHONY: serve
+serve: $(ENVS) ## Serve the champion on port 3000
+	.venv/bin/pdx serve
+
+.PHONY: test
+test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' picks cases, without the floor
+	@mkdir -p .pdx/coverage
+	.venv/bin/pytest -m 'not e2e' -rs $(if $(K),-k '$(K)',--cov)
+
+.PHONY: lint
+lint: .venv/.ready ## Check style, types, layers, locks and YAML
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) tools/lock.py --check
+	$(PY) tools/figures.py --check
+	.venv/bin/yamllint --strict .
+
+.PHONY: fmt
+fmt: .venv/.ready ## Mend what can be mended: format, import order, safe fixes
+	.venv/bin/ruff check --fix-only
+	.venv/bin/ruff format
+
+.PHONY: clean
+clean: ## Remove environments, caches and .pdx, with the models and runs that are in it
+	rm -rf .venv .venv-serving .pdx training/engine/node_modules
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find bentos training tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv, where the machine has none.
+.pdx/uv/bin/uv: requirements/uv.txt
+	@python=$$(sh tools/find-python.sh --with-venv); \
+	echo "Installing uv into .pdx/uv"; \
+	"$$python" -m venv .pdx/uv; \
+	.pdx/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# Everything, and the project itself in editable form, so that `pdx` is a command. sync needs no NCCL; install would.
+.venv/.ready: requirements/dev.txt pyproject.toml | $(UV_OURS)
+	@python=$$(sh tools/find-python.sh); \
+	echo "Installing the training and development packages into .venv"; \
+	$(UV) venv --quiet --allow-existing --python "$$python" .venv
+	@$(UV) pip sync --quiet --require-hashes --python $(PY) requirements/dev.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(PY) --editable .
+	@touch $@
+
+# The serving group and nothing else: what the container has. Compiled, since start-up time is measured.
+.venv-serving/.ready: requirements/serving.txt | $(UV_OURS)
+	@python=$$(sh tools/find-python.sh); \
+	echo "Installing the serving packages into .venv-serving"; \
+	$(UV) venv --quiet --allow-existing --python "$$python" .venv-serving
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python .venv-serving/bin/python requirements/serving.txt
+	@touch $@
+
+training/engine/node_modules/.package-lock.json: training/engine/package-lock.json training/engine/package.json
+	cd training/engine && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,136 @@
+"""What can be set in the serving process, by environment variables that begin with ``PDX_``.
+
+A group and an attribute make the name of a variable: ``settings.http.keep_alive_seconds`` is
+``PDX_HTTP_KEEP_ALIVE_SECONDS``, ``settings.bundle`` is ``PDX_BUNDLE``.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bentos.errors import SettingsError
+
+PREFIX: Final = "PDX_"
+OTHERS: Final = frozenset({"PDX_HOME", "PDX_GIT_COMMIT", "PDX_FAIL_ON_SKIP"})
+"""Variables with our prefix that training and the tests read; serving may be started with them around."""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0, le=3600)]
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Http(_Group):
+    """The REST door.
+
+    Attributes:
+        host: address to listen on.
+        port: TCP port; 0 takes a free one, which the log names.
+        keep_alive_seconds: how long an idle connection is kept. It must outlast the gateway's own idle timeout, or
+            the gateway sends requests into connections that are just being closed and answers 502.
+        body_bytes: longest body that is read, in bytes; one byte more is answered with 413.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104  a container is reached through its own address only
+    port: Port = 3000
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+    body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
+
+
+class Admin(_Group):
+    """The door for the kubelet, Prometheus and the rollout driver.
+
+    Attributes:
+        host: address to listen on.
+        port: TCP port; 0 takes a free one, which the log names.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104  the kubelet comes from outside the container
+    port: Port = 3002
+
+
+class Stop(_Group):
+    """What happens between SIGTERM and the exit; the sum must fit into terminationGracePeriodSeconds (30 s).
+
+    Attributes:
+        drain_seconds: how long requests are still answered after readiness is gone. Endpoints and gateways need that
+            long to hear of it; requests they send meanwhile would be refused.
+        finish_seconds: how long requests in flight may then take before they are cut off.
+    """
+
+    drain_seconds: Seconds = 5
+    finish_seconds: Seconds = 20
+
+
+class Log(_Group):
+    """What is written to stderr.
+
+    Attributes:
+        level: the least severe level that is written.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Every setting of the serving process.
+
+    Attributes:
+        bundle: folder of the bundle; None takes the one of the bento that this code lies in.
+        termination_log: file that gets the one sentence saying why the process refused to serve, for ``kubectl
+            describe``; None takes Kubernetes' own file where there is one.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="_", env_nested_max_split=1, extra="forbid", frozen=True
+    )
+
+    bundle: Path | None = None
+    termination_log: Path | None = None
+    http: Http = Http()
+    admin: Admin = Admin()
+    stop: Stop = Stop()
+    log: Log = Log()
+
+    @classmethod
+    def read(cls, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Read the environment; ``overrides`` are nested as the groups are (``{"http": {"port": 0}}``) and win.
+
+        Raises:
+            SettingsError: a variable is unknown or its value is not allowed.
+        """
+        known = set(variables())
+        for name in sorted(os.environ):
+            if name.startswith(PREFIX) and name not in known | OTHERS:
+                raise SettingsError(f"There is no setting {name}.{_nearest(name, known)}")
+        try:
+            return cls(**(overrides or {}))
+        except ValidationError as refused:
+            first = refused.errors(include_url=False)[0]
+            name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+            raise SettingsError(f"{name} is not usable: {_sentence(first['msg'])}") from refused
+
+
+def variables() -> Iterator[str]:
+    """Names of all environment variables that serving reads."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Group):
+            yield from (f"{PREFIX}{name}_{inner}".upper() for inner in field.annotation.model_fields)
+        else:
+            yield f"{PREFIX}{name}".upper()
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" Did you mean {near[0]}?" if near else f" Those that exist are {', '.join(sorted(known))}."
+
+
+def _sentence(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".") + "."

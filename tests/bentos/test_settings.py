@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from bentos.errors import SettingsError
+from bentos.settings import PREFIX, Settings, variables
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    settings = Settings.read()
+    assert (settings.http.port, settings.admin.port) == (3000, 3002)
+    assert settings.http.keep_alive_seconds == 120
+    assert settings.http.body_bytes == 1024 * 1024
+    assert settings.stop.drain_seconds == 5
+    assert settings.stop.drain_seconds + settings.stop.finish_seconds < 30
+
+
+def test_a_variable_sets_its_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDX_HTTP_KEEP_ALIVE_SECONDS", "7")
+    monkeypatch.setenv("PDX_BUNDLE", "somewhere")
+    monkeypatch.setenv("PDX_TERMINATION_LOG", "log")
+    settings = Settings.read()
+    assert settings.http.keep_alive_seconds == 7
+    assert settings.http.port == 3000
+    assert (settings.bundle, settings.termination_log) == (Path("somewhere"), Path("log"))
+
+
+def test_an_override_wins_over_its_variable_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDX_HTTP_PORT", "1")
+    monkeypatch.setenv("PDX_HTTP_HOST", "127.0.0.1")
+    settings = Settings.read({"http": {"port": 2}})
+    assert (settings.http.port, settings.http.host) == (2, "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", sorted(variables()))
+def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    value = {"PDX_LOG_LEVEL": "debug"}.get(name, "1234")
+    monkeypatch.setenv(name, value)
+    assert Settings.read() != Settings.model_construct()
+    text = Settings.read().model_dump_json()
+    assert value in text
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("PDX_HTTP_PROT", "PDX_HTTP_PORT"), ("PDX_BUNDEL", "PDX_BUNDLE"), ("PDX_HTTP", "PDX_HTTP_PORT")],
+)
+def test_an_unknown_variable_is_refused_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, name: str, nearest: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=rf"^There is no setting {name}\. Did you mean {nearest}\?$"):
+        Settings.read()
+
+
+def test_variables_of_training_and_tests_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDX_HOME", "anywhere")
+    monkeypatch.setenv("PDX_FAIL_ON_SKIP", "1")
+    Settings.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PDX_HTTP_PORT", "65536"),
+        ("PDX_STOP_DRAIN_SECONDS", "-1"),
+        ("PDX_LOG_LEVEL", "loud"),
+        ("PDX_HTTP_BODY_BYTES", "x"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"^{name} is not usable: [^\n]+\.$"):
+        Settings.read()

@@ -1,0 +1,30 @@
+"""What holds for every test: with PDX_FAIL_ON_SKIP=1 a skipped test is a failure, so that CI cannot miss a tool."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+FAIL_ON_SKIP = os.environ.get("PDX_FAIL_ON_SKIP", "0") not in {"", "0"}
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    # An expected failure is reported as skipped too; it has run.
+    if FAIL_ON_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"PDX_FAIL_ON_SKIP is set and this was skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report

@@ -1,0 +1,232 @@
+"""Measures what README.md and docs/training.md say in numbers, and writes them there.
+
+    .venv/bin/python tools/figures.py            measure everything, about 10 minutes on two idle cores
+    .venv/bin/python tools/figures.py --write    only write the last measurement (docs/numbers.json) into the files
+    .venv/bin/python tools/figures.py --check    fail where a file says something else than the last measurement
+
+Everything runs in a folder of its own, on the shipped data, with the commands a user runs.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "docs" / "numbers.json"
+PDX = ROOT / ".venv" / "bin" / "pdx"
+SERVING = ROOT / ".venv-serving" / "bin" / "python"
+STARTS = 5
+ASKED = 300
+_BLOCK = re.compile(r"(<!-- numbers (\w+): [^\n]* -->\n).*?(<!-- end of numbers -->)", re.DOTALL)
+
+
+def run(command: list[str], home: Path) -> tuple[float, float]:
+    """Run to the end; wall seconds, and the largest resident size of a process in GiB."""
+    before = time.monotonic()
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PDX_HOME": str(home)}, check=True, stdout=sys.stderr)
+    # ru_maxrss is the largest of all children so far, so the order of the runs is from small to large.
+    return time.monotonic() - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+
+
+def get(url: str, body: dict[str, Any] | None = None) -> bytes:
+    """Body of a GET, or of a POST of JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        content: bytes = answer.read()
+        return content
+
+
+def serving(bundle: Path) -> dict[str, float]:
+    """Start the server some times; median seconds to ready, and memory and latency of the last."""
+    starts, port, admin = [], 13000, 13002
+    command = [str(SERVING), "-m", "bentos", "--bundle", str(bundle), f"--port={port}", f"--admin-port={admin}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PDX_STOP_DRAIN_SECONDS": "0"}
+    for number in range(STARTS):
+        begin = time.monotonic()
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            try:
+                while True:
+                    try:
+                        get(f"http://127.0.0.1:{admin}/readyz")
+                        break
+                    except OSError:
+                        time.sleep(0.005)
+                starts.append(time.monotonic() - begin)
+                if number == STARTS - 1:
+                    usual = _median_ms(port, {"pokemon_a": "pikachu", "pokemon_b": "venusaur"})
+                    largest = _median_ms(port, {"pokemon_a": "mew", "pokemon_b": "mew"})
+                    status = Path(f"/proc/{process.pid}/status").read_text()
+            finally:
+                process.terminate()
+    memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+    return {
+        "ready_seconds": statistics.median(starts),
+        "memory_mib": memory,
+        "usual_ms": usual,
+        "largest_ms": largest,
+    }
+
+
+def _median_ms(port: int, body: dict[str, Any]) -> float:
+    taken = []
+    for _ in range(ASKED):
+        begin = time.perf_counter()
+        get(f"http://127.0.0.1:{port}/predict/battle", body)
+        taken.append((time.perf_counter() - begin) * 1e3)
+    return statistics.median(taken)
+
+
+def measure() -> dict[str, Any]:
+    """Run the demo, the whole chain, the evaluation and the server."""
+    with tempfile.TemporaryDirectory(prefix="pdx-numbers-") as scratch:
+        home = Path(scratch)
+        demo_seconds, demo_gib = run([str(PDX), "demo", "--once", "--port=13000", "--admin-port=13002"], home)
+        told = subprocess.run(
+            [str(PDX), "evaluate", "--json", "--home", str(home)], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        figures = json.loads(told.stdout)
+        served = serving(home / "bundles" / figures["version"])
+        contract = json.loads((home / "bundles" / figures["version"] / "contract.json").read_text())
+        all_seconds, all_gib = run([str(PDX), "all"], home / "all")
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "algorithm": contract["provenance"]["algorithm"],
+        "crossover_rows": contract["runtime"]["crossover_rows"],
+        "parity": contract["parity"]["max_difference"],
+        "figures": {name: value for name, value in figures.items() if name != "version"},
+        "serving": served,
+        "tried": tried(),
+        "runs": {
+            "demo_seconds": demo_seconds,
+            "demo_gib": demo_gib,
+            "all_seconds": all_seconds,
+            "all_gib": all_gib,
+        },
+    }
+
+
+TRIED = (50_000, 150_000, 500_000, 1_500_000)
+
+
+def tried() -> list[dict[str, Any]]:
+    """The rule without a model, and XGBoost on growing numbers of duels, on the gate's replays."""
+    from bentos.battle import features
+    from training import prepare
+    from training.calibrate import choose
+    from training.candidates import CANDIDATES, SEED
+    from training.evaluate import figures
+    from training.train import answers
+
+    data = prepare.load()
+    gate, calibration = data.gate, data.calibration
+
+    def row(name: str, p: Any) -> dict[str, Any]:
+        measured = figures(p, gate.outcomes)
+        return {"name": name, "accuracy": measured.accuracy, "mae": measured.mae}
+
+    race = gate.matrix.x[:, features.FEATURES.index("race")]
+    rows = [row("the damage race alone", features.restore(race, gate.matrix))]
+    candidate = CANDIDATES["xgboost"]
+    for most in TRIED:
+        part = data.training.sample(most, SEED)
+        fitted = candidate.fit(part.x, part.label, part.group, candidate.params, SEED)
+        raw = fitted.predict(calibration.matrix.x)
+        chosen, _ = choose(raw, calibration.first_frequency(), calibration.replays.pairs())
+        rows.append(row(f"XGBoost on {len(part):,} duels", answers(fitted, chosen, gate.matrix)))
+    return rows
+
+
+def tried_table(result: dict[str, Any]) -> str:
+    """What was tried, as Markdown."""
+    lines = ["| model | expected accuracy | mean absolute error of the win probability |", "| --- | ---: | ---: |"]
+    lines += [f"| {row['name']} | {row['accuracy']:.4f} | {row['mae']:.4f} |" for row in result["tried"]]
+    return "\n".join(lines)
+
+
+def model_table(result: dict[str, Any]) -> str:
+    """What the model reaches, as Markdown."""
+    f = result["figures"]
+    rows = [
+        ("expected accuracy on species pairs never trained on", "accuracy", "ceiling", "≥ 0.943"),
+        ("share of the replay ceiling", "ceiling_share", None, "≥ 0.994"),
+        ("mean absolute error of the win probability", "mae", "mae_perfect", "≤ 0.028"),
+        ("expected calibration error, 15 bins of equal mass", "ece", "ece_perfect", "≤ 0.01"),
+        ("mean of abs(P(A beats B) + P(B beats A) − 1)", "antisymmetry", None, "≤ 0.005"),
+        ("best-attack regret, mean over 300 requests", "regret", None, "≤ 0.02"),
+    ]
+    lines = ["| figure | model | a perfect model | aim |", "| --- | ---: | ---: | ---: |"]
+    for title, name, perfect, aim in rows:
+        best = f"{f[perfect]:.4f}" if perfect else ("1" if name == "ceiling_share" else "0")
+        lines.append(f"| {title} | {f[name]:.4f} | {best} | {aim} |")
+    lines.append("")
+    lines.append(f"Regret has a standard error of {f['regret_se']:.4f}; accuracy one of {f['accuracy_se']:.4f}.")
+    return "\n".join(lines)
+
+
+def serving_table(result: dict[str, Any]) -> str:
+    """What it costs, as Markdown."""
+    served, runs = result["serving"], result["runs"]
+    lines = [
+        "| what | measured | aim |",
+        "| --- | ---: | ---: |",
+        f"| `make demo ONCE=1`, environments there | {runs['demo_seconds']:.0f} s | ≤ 240 s |",
+        f"| `pdx all`: four candidates, cross-validation, learning curves | {runs['all_seconds']:.0f} s | ≤ 720 s |",
+        f"| its largest process | {runs['all_gib']:.1f} GiB | ≤ 4 GiB |",
+        f"| server: start to ready, median of {STARTS} | {served['ready_seconds']:.2f} s | ≤ 3 s |",
+        f"| server: resident memory after 600 predictions | {served['memory_mib']:.0f} MiB | ≤ 220 MiB |",
+        f"| `POST /predict/battle`, Pikachu against Venusaur, all attacks, median | {served['usual_ms']:.1f} ms | |",
+        f"| the same, Mew against Mew (2,500 pairings), median | {served['largest_ms']:.1f} ms | |",
+        "",
+        f"Measured by `tools/figures.py` on {result['machine']}. ONNX Runtime and XGBoost agree within "
+        f"{result['parity']:.0e}; batches of {result['crossover_rows']} rows and more go to XGBoost.",
+    ]
+    return "\n".join(lines)
+
+
+BLOCKS = {"model": model_table, "cost": serving_table, "tried": tried_table}
+FILES = (ROOT / "README.md", ROOT / "docs" / "training.md")
+
+
+def filled(text: str, result: dict[str, Any]) -> str:
+    """The text with every block of numbers written anew."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{BLOCKS[match[2]](result)}\n{match[3]}", text)
+
+
+def main() -> int:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the last measurement into the files")
+    parser.add_argument("--check", action="store_true", help="compare the files with the last measurement")
+    options = parser.parse_args()
+    if not (options.write or options.check):
+        RESULT.write_text(json.dumps(measure(), indent=1) + "\n")
+    result = json.loads(RESULT.read_text())
+    stale = []
+    for file in FILES:
+        text = file.read_text()
+        if filled(text, result) != text:
+            stale.append(file)
+            if not options.check:
+                file.write_text(filled(text, result))
+    if options.check and stale:
+        print(
+            f"{', '.join(f.name for f in stale)}: numbers differ from docs/numbers.json; run tools/figures.py --write"
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Makes the folder that serving runs from an export: adds the version, the expectation and the digest of every file."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from bentos.contract import CONTRACT_FILE, Contract, Expectation
+from bentos.errors import BundleError
+from training.folder import replacing
+
+if TYPE_CHECKING:
+    from training.registry import Registry
+
+_DRAFT: Final = "contract.draft.json"
+
+
+def assemble(export_folder: Path, version: str, expectation: Expectation | None, out: Path) -> Path:
+    """Write the bundle ``out`` in one step, opened once as serving opens it; returns ``out``.
+
+    Args:
+        export_folder: what ``training.export.export`` wrote.
+        version: the registry's version number.
+        expectation: how differently the version may answer from another; None where there is no other.
+        out: the folder; a bundle that was there before is replaced.
+
+    Raises:
+        BundleError: the export has no readable contract or holds folders, serving would refuse the result, or ``out``
+            holds something else than a bundle. Nothing is written then.
+    """
+    from bentos.core import Core
+
+    draft = _draft(export_folder)
+    with replacing(out, CONTRACT_FILE, BundleError) as folder:
+        digests = {}
+        for file in sorted(export_folder.iterdir()):
+            if not file.is_file():
+                raise BundleError(f"An export holds files only, and {file.name} is something else.")
+            if file.name != _DRAFT:
+                shutil.copyfile(file, folder / file.name)
+                digests[file.name] = hashlib.sha256((folder / file.name).read_bytes()).hexdigest()
+        contract = Contract.model_validate(
+            {**draft.model_dump(), "version": version, "expectation": expectation, "files": digests}
+        )
+        (folder / CONTRACT_FILE).write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        Core.open(folder)
+    return out
+
+
+def _draft(export_folder: Path) -> Contract:
+    try:
+        return Contract.model_validate_json((export_folder / _DRAFT).read_bytes())
+    except FileNotFoundError as error:
+        raise BundleError(f"The export has no {_DRAFT}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
+        raise BundleError(f"The export's {_DRAFT} is not a contract: {where}: {first['msg']}.") from error
+
+
+def bundle(registry: "Registry", version: str | None, against: str | None, out: Path | None, home: Path) -> Path:
+    """Bundle a registered version together with how differently it may answer from another one.
+
+    Args:
+        registry: where the versions are.
+        version: number of the version; None for the champion.
+        against: number of the other version; None for the champion, or, when the champion itself is bundled, for the
+            version it replaced. There is no expectation where there is no such version.
+        out: the folder; None for one of the version's name in ``home``.
+        home: folder of what the project writes; exports are kept in it.
+
+    Raises:
+        RegistryError: a version does not exist, there is no champion, or an export cannot be read.
+        BundleError: the export cannot be served.
+    """
+    from training.registry import RegistryError
+
+    champion = registry.champion()
+    number = version or champion
+    if number is None:
+        raise RegistryError("There is no champion yet; promote a version, or name one with --version.")
+    export_folder = registry.export_folder(number, home / "exports")
+    other = against or (champion if champion != number else registry.previous())
+    expected = _expectation(registry, number, other, home) if other not in {None, number} else None
+    return assemble(export_folder, number, expected, out or home / "bundles" / number)
+
+
+def _expectation(registry: "Registry", number: str, other: str, home: Path) -> Expectation | None:
+    """What the gate measured when it compared the same two, or the same measurement made now."""
+    import tempfile
+
+    from training.contender import Contender
+    from training.expectation import draw_requests, expectation
+    from training.verdict import FILE, Verdict
+
+    kept = registry.read_artifact(number, FILE, home / "exports")
+    if kept is not None:
+        judged = Verdict.parse(kept)
+        if judged.version == number and judged.expectation and judged.expectation.against_version == other:
+            return judged.expectation
+    with tempfile.TemporaryDirectory(prefix="pdx-bundle-") as scratch:
+        new, old = (
+            Contender.open(v, assemble(registry.export_folder(v, home / "exports"), v, None, Path(scratch) / v))
+            for v in (number, other)
+        )
+        return expectation(new.core, old.core, draw_requests(new.dex))

@@ -1,0 +1,50 @@
+"""What the commands share: options that mean the same everywhere, and one way to say what went wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+FAILED = 1
+REFUSED = 2
+
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        help="MLflow server or database; MLFLOW_TRACKING_URI, or SQLite in .pdx, by default.", show_default=False
+    ),
+]
+
+
+class Bad(StrEnum):
+    """What to do with rows that cannot be used."""
+
+    REFUSE = "refuse"
+    SET_ASIDE = "set-aside"
+
+
+def tell(line: str) -> None:
+    """Say one line of progress."""
+    typer.echo(line)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn an error that a user can act on into its sentence on stderr and exit code 2; others keep their trace."""
+    from mlflow.exceptions import MlflowException
+
+    from bentos.errors import PredictionDexError
+    from training.dataset.errors import DatasetError
+    from training.export import ExportError
+    from training.package import PackageError
+    from training.registry import RegistryError
+    from training.replays import GateError
+
+    known = (DatasetError, ExportError, GateError, MlflowException, PackageError, PredictionDexError, RegistryError)
+    try:
+        yield
+    except known as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise typer.Exit(REFUSED) from error

@@ -1,0 +1,34 @@
+"""``pdx evaluate``: the figures of a version, measured on the bundle that serving would run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.cli.common import TrackingUri
+
+
+def command(
+    version: Annotated[str | None, typer.Argument(help="Version to measure; the champion by default.")] = None,
+    tracking_uri: TrackingUri = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
+) -> None:
+    """Measure a version on the gate's replays and requests, through the core that serves it."""
+    import json
+
+    from rich.console import Console
+
+    from training import settings
+    from training.cli.common import refusals, tell
+    from training.cli.figures import table
+    from training.measure import measure
+
+    with refusals():
+        number, measured = measure(settings.resolve(tracking_uri, home), version)
+    if as_json:
+        tell(json.dumps({"version": number, **measured.metrics()}, indent=2))
+    else:
+        console = Console()
+        console.print(f"{settings.MODEL_NAME} version {number}")
+        console.print(table(measured))

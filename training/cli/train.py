@@ -1,0 +1,55 @@
+"""``pdx train``: fit, measure and export the candidates; nothing is registered or promoted."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.cli.common import Bad, TrackingUri
+
+Source = Annotated[
+    str | None,
+    typer.Option(help="Parquet file, folder of shards or SQLAlchemy URL; the shipped duels by default."),
+]
+Rows = Annotated[int | None, typer.Option(min=1000, help="Train on a random subsample of this many duels.")]
+
+
+def command(
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="Candidate to train; give it again for more. All by default.")
+    ] = None,
+    source: Source = None,
+    table: Annotated[str, typer.Option(help="Table of a database source.")] = "duels",
+    bad: Annotated[Bad, typer.Option(help="What to do with rows that cannot be used.")] = Bad.REFUSE,
+    rows: Rows = None,
+    trials: Annotated[int, typer.Option(min=0, help="Optuna trials a candidate; resumed where a run stopped.")] = 0,
+    folds: Annotated[int, typer.Option(min=0, max=20, help="Folds of the cross-validation; 0 for none.")] = 0,
+    learning_curve: Annotated[bool, typer.Option(help="Also fit on growing shares of the duels.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random; the same seed gives the same model.", show_default=False)
+    ] = None,
+    register: Annotated[bool, typer.Option(help="Register the winner as a version.")] = True,
+    tracking_uri: TrackingUri = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+) -> None:
+    """Train the candidates, log each to MLflow, and register the best as a new version.
+
+    The version is not the champion before `pdx gate` and `pdx promote` say so.
+    """
+    from training import settings
+    from training.cli.common import refusals, tell
+    from training.pipeline import Choice, train_and_register
+
+    with refusals():
+        choice = Choice(
+            algorithms=tuple(algorithm or ()),
+            source=source,
+            table=table,
+            bad=bad.value,
+            rows=rows,
+            trials=trials,
+            folds=folds,
+            curve=learning_curve,
+            **({} if seed is None else {"seed": seed}),
+        )
+        train_and_register(choice, settings.resolve(tracking_uri, home), tell, register=register)

@@ -1,0 +1,1 @@
+"""Duels with a known truth: how they are drawn, split, played, checked and read."""

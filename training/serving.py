@@ -1,0 +1,116 @@
+"""Starts the server of a bundle in the serving environment, for the commands that show a prediction."""
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from bentos.contract import CONTRACT_FILE, Contract
+from bentos.errors import PredictionDexError
+
+_PROJECT: Final = Path(__file__).resolve().parent.parent
+PYTHON: Final = _PROJECT / ".venv-serving" / "bin" / "python"
+_READY_WITHIN_S = 60.0
+_ANSWER_WITHIN_S = 30.0
+_STOP_WITHIN_S = 30.0
+_POLL_S = 0.05
+
+
+class ServingError(PredictionDexError):
+    """The server did not start or did not answer; one sentence says which."""
+
+
+def command(bundle: Path, *, host: str, port: int, admin_port: int) -> list[str]:
+    """Command line of the server, in the environment that has the serving packages alone.
+
+    Raises:
+        ServingError: that environment is not there.
+    """
+    if not PYTHON.exists():
+        raise ServingError("There is no serving environment; run `make .venv-serving/.ready`.")
+    return [
+        *(str(PYTHON), "-m", "bentos", "--bundle", str(bundle), "--host", host),
+        *("--port", str(port), "--admin-port", str(admin_port)),
+    ]
+
+
+def environment() -> dict[str, str]:
+    """The server's environment: this checkout's code, since the serving environment holds packages only."""
+    return {**os.environ, "PYTHONPATH": str(_PROJECT)}
+
+
+@dataclass
+class Serving:
+    """A running server of a bundle.
+
+    Attributes:
+        url: of the port with the predictions.
+        sample: a request of the bundle's contract.
+    """
+
+    process: subprocess.Popen[bytes]
+    url: str
+    sample: dict[str, Any]
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, bundle: Path, *, port: int, admin_port: int, host: str = "127.0.0.1") -> Iterator[Self]:
+        """Start the server, wait until it is ready, and stop it as Kubernetes would when the block ends.
+
+        Raises:
+            ServingError: it ended before it was ready (its own sentence is on stderr), or took over a minute.
+        """
+        contract = Contract.model_validate_json((bundle / CONTRACT_FILE).read_bytes())
+        line = command(bundle, host=host, port=port, admin_port=admin_port)
+        process = subprocess.Popen(line, env=environment())  # noqa: S603  ours, and without a shell
+        try:
+            _wait_until_ready(process, f"http://{host}:{admin_port}/readyz")
+            yield cls(process, f"http://{host}:{port}", dict(contract.sample_inputs[0]))
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def predict(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask ``POST /predict/battle``.
+
+        Raises:
+            ServingError: it answered with an error, or not at all.
+        """
+        asked = urllib.request.Request(  # noqa: S310  our own server
+            f"{self.url}/predict/battle", json.dumps(request).encode(), {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=_ANSWER_WITHIN_S) as answer:  # noqa: S310
+                body: dict[str, Any] = json.load(answer)
+                return body
+        except (urllib.error.URLError, TimeoutError) as error:
+            raise ServingError(f"The server did not answer the prediction: {error}.") from error
+
+    def wait(self) -> None:
+        """Until the server ends or Ctrl-C, which reaches the server as well."""
+        with contextlib.suppress(KeyboardInterrupt):
+            self.process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + _READY_WITHIN_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServingError(f"The server ended with status {process.returncode} before it was ready.")
+        try:
+            with urllib.request.urlopen(url, timeout=1):  # noqa: S310
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(_POLL_S)
+    raise ServingError(f"The server was not ready within {_READY_WITHIN_S:.0f} s.")

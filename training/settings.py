@@ -1,0 +1,50 @@
+"""Where training keeps its state: one ignored folder by default, a tracking server and a database when told so."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+MODEL_NAME = "battle"
+EXPERIMENT = "battle"
+CHAMPION = "champion"
+DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Resolved places.
+
+    Attributes:
+        home: folder of everything the project writes: ``mlflow.db``, ``mlartifacts/``, ``bentoml/``, ``bundles/``.
+        tracking_uri: MLflow tracking and registry URI.
+    """
+
+    home: Path
+    tracking_uri: str
+
+    @property
+    def embedded(self) -> bool:
+        """True for MLflow on the SQLite file in ``home``, whose artifacts lie beside it."""
+        return self.tracking_uri == _embedded_uri(self.home)
+
+
+def _embedded_uri(home: Path) -> str:
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def resolve(tracking_uri: str | None = None, home: Path | None = None) -> Settings:
+    """Resolve options, then ``PDX_HOME`` and ``MLFLOW_TRACKING_URI``, then the embedded default; makes ``home``.
+
+    BentoML's home is pointed into ``home`` unless ``BENTOML_HOME`` says otherwise, and usage tracking of MLflow and
+    BentoML is switched off: nothing phones home.
+    """
+    home = (home or Path(os.environ.get("PDX_HOME", ".pdx"))).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("BENTOML_HOME", str(home / "bentoml"))
+    Path(os.environ["BENTOML_HOME"]).mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri(home)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    return Settings(home, uri)
