@@ -18,14 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.serving import Serving
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "docs" / "numbers.json"
 PDX = ROOT / ".venv" / "bin" / "pdx"
-SERVING = ROOT / ".venv-serving" / "bin" / "python"
+PORT, ADMIN_PORT = 13000, 13002
 STARTS = 5
 ASKED = 300
 _BLOCK = re.compile(r"(<!-- numbers (\w+): [^\n]* -->\n).*?(<!-- end of numbers -->)", re.DOTALL)
@@ -39,37 +41,20 @@ def run(command: list[str], home: Path) -> tuple[float, float]:
     return time.monotonic() - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
-def get(url: str, body: dict[str, Any] | None = None) -> bytes:
-    """Body of a GET, or of a POST of JSON."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        content: bytes = answer.read()
-        return content
-
-
 def serving(bundle: Path) -> dict[str, float]:
-    """Start the server some times; median seconds to ready, and memory and latency of the last."""
-    starts, port, admin = [], 13000, 13002
-    command = [str(SERVING), "-m", "bentos", "--bundle", str(bundle), f"--port={port}", f"--admin-port={admin}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PDX_STOP_DRAIN_SECONDS": "0"}
-    for number in range(STARTS):
+    """Start the server some times; median seconds to ready, then latency and memory of one that was used."""
+    from training.serving import Serving
+
+    os.environ["PDX_STOP_DRAIN_SECONDS"] = "0"
+    starts = []
+    for _ in range(STARTS):
         begin = time.monotonic()
-        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-            try:
-                while True:
-                    try:
-                        get(f"http://127.0.0.1:{admin}/readyz")
-                        break
-                    except OSError:
-                        time.sleep(0.005)
-                starts.append(time.monotonic() - begin)
-                if number == STARTS - 1:
-                    usual = _median_ms(port, {"pokemon_a": "pikachu", "pokemon_b": "venusaur"})
-                    largest = _median_ms(port, {"pokemon_a": "mew", "pokemon_b": "mew"})
-                    status = Path(f"/proc/{process.pid}/status").read_text()
-            finally:
-                process.terminate()
+        with Serving.start(bundle, port=PORT, admin_port=ADMIN_PORT):
+            starts.append(time.monotonic() - begin)
+    with Serving.start(bundle, port=PORT, admin_port=ADMIN_PORT) as server:
+        usual = _median_ms(server, {"pokemon_a": "pikachu", "pokemon_b": "venusaur"})
+        largest = _median_ms(server, {"pokemon_a": "mew", "pokemon_b": "mew"})
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
     memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
     return {
         "ready_seconds": statistics.median(starts),
@@ -79,11 +64,11 @@ def serving(bundle: Path) -> dict[str, float]:
     }
 
 
-def _median_ms(port: int, body: dict[str, Any]) -> float:
+def _median_ms(server: "Serving", body: dict[str, Any]) -> float:
     taken = []
     for _ in range(ASKED):
         begin = time.perf_counter()
-        get(f"http://127.0.0.1:{port}/predict/battle", body)
+        server.predict(body)
         taken.append((time.perf_counter() - begin) * 1e3)
     return statistics.median(taken)
 

@@ -20,7 +20,7 @@ PYTHON: Final = _PROJECT / ".venv-serving" / "bin" / "python"
 _READY_WITHIN_S = 60.0
 _ANSWER_WITHIN_S = 30.0
 _STOP_WITHIN_S = 30.0
-_POLL_S = 0.05
+_POLL_S = 0.01
 
 
 class ServingError(PredictionDexError):
