@@ -49,6 +49,14 @@ def assemble(export_folder: Path, version: str, expectation: Expectation | None,
     return out
 
 
+def made_from(folder: Path) -> str | None:
+    """The run a bundle was made from; None where there is no readable bundle. A number alone names no registry."""
+    try:
+        return Contract.model_validate_json((folder / CONTRACT_FILE).read_bytes()).provenance.run_id
+    except (OSError, ValidationError):
+        return None
+
+
 def _draft(export_folder: Path) -> Contract:
     try:
         return Contract.model_validate_json((export_folder / _DRAFT).read_bytes())

@@ -43,7 +43,9 @@ def command(bundle: Path, *, host: str, port: int, admin_port: int) -> list[str]
 
 def environment() -> dict[str, str]:
     """The server's environment: this checkout's code, since the serving environment holds packages only."""
-    return {**os.environ, "PYTHONPATH": str(_PROJECT)}
+    # The tracking server's address may hold a password, and serving has no use for it.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    return {**kept, "PYTHONPATH": str(_PROJECT)}
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Serving:
         process = subprocess.Popen(line, env=environment())  # noqa: S603  ours, and without a shell
         try:
             _wait_until_ready(process, f"http://{host}:{admin_port}/readyz")
+            _require_ours(process, f"http://{host}:{admin_port}/contract", contract)
             yield cls(process, f"http://{host}:{port}", dict(contract.sample_inputs[0]))
         finally:
             process.terminate()
@@ -98,9 +101,18 @@ class Serving:
             raise ServingError(f"The server did not answer the prediction: {error}.") from error
 
     def wait(self) -> None:
-        """Until the server ends or Ctrl-C, which reaches the server as well."""
+        """Until the server ends or Ctrl-C, which reaches the server as well; raises ServingError if it failed."""
         with contextlib.suppress(KeyboardInterrupt):
-            self.process.wait()
+            if self.process.wait():
+                raise ServingError(f"The server ended with status {self.process.returncode}.")
+
+
+def _require_ours(process: subprocess.Popen[bytes], url: str, contract: Contract) -> None:
+    """Another server on the port would answer as well, with another model."""
+    with urllib.request.urlopen(url, timeout=_ANSWER_WITHIN_S) as answer:  # noqa: S310
+        served = Contract.model_validate_json(answer.read())
+    if process.poll() is not None or served != contract:
+        raise ServingError("Another server answers on this port; stop it, or choose another with --port.")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 MODEL_NAME = "battle"
 EXPERIMENT = "battle"
@@ -23,9 +24,9 @@ class Settings:
     tracking_uri: str
 
     @property
-    def embedded(self) -> bool:
-        """True for MLflow on the SQLite file in ``home``, whose artifacts lie beside it."""
-        return self.tracking_uri == _embedded_uri(self.home)
+    def database(self) -> bool:
+        """True where MLflow is a database and no server: artifacts are then kept in ``home``."""
+        return urlsplit(self.tracking_uri).scheme.split("+")[0] in {"sqlite", "postgresql", "mysql", "mssql"}
 
 
 def _embedded_uri(home: Path) -> str:

@@ -8,12 +8,11 @@ from typing import Any, Final
 
 import mlflow
 import numpy as np
-import pandas as pd
 import xgboost as xgb
 from mlflow.models import infer_signature
 from numpy.typing import NDArray
+from skops.io import dumps, get_untrusted_types
 
-from bentos.battle.features import FEATURES
 from training.candidates import Fitted
 from training.settings import EXPERIMENT, Settings
 
@@ -24,9 +23,12 @@ _REQUIREMENTS: Final = ("numpy", "pandas", "scikit-learn", "xgboost")
 
 
 def open_experiment(settings: Settings) -> None:
-    """Point MLflow at the tracking server; with the embedded one, artifacts go beside its database."""
+    """Point MLflow at the tracking server; where it is a database, artifacts go into the project's folder.
+
+    A server keeps its own artifacts. MLflow's default beside a database is ``./mlruns``, wherever that is.
+    """
     mlflow.set_tracking_uri(settings.tracking_uri)
-    if settings.embedded and mlflow.get_experiment_by_name(EXPERIMENT) is None:
+    if settings.database and mlflow.get_experiment_by_name(EXPERIMENT) is None:
         mlflow.create_experiment(EXPERIMENT, artifact_location=(settings.home / "mlartifacts").as_uri())
     mlflow.set_experiment(EXPERIMENT)
 
@@ -75,8 +77,9 @@ def log_environment() -> None:
 
 def log_model(fitted: Fitted, x: NDArray[np.float32]) -> None:
     """Log the trained model in its own flavour with signature, input example and given requirements."""
-    example = pd.DataFrame(x[:_EXAMPLE_ROWS], columns=list(FEATURES))
-    signature = infer_signature(example, fitted.predict(x[:_EXAMPLE_ROWS]))
+    # A matrix, as the models were fitted on; the names of its columns are in the contract.
+    example = x[:_EXAMPLE_ROWS]
+    signature = infer_signature(example, fitted.predict(example))
     given = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
     if isinstance(fitted.estimator, xgb.Booster):
         mlflow.xgboost.log_model(
@@ -89,6 +92,8 @@ def log_model(fitted: Fitted, x: NDArray[np.float32]) -> None:
     else:
         mlflow.sklearn.log_model(
             fitted.estimator,
+            # Trees are stored as types that skops asks about first; these are of the model that was just trained here.
+            skops_trusted_types=get_untrusted_types(data=dumps(fitted.estimator)),
             name=_LOGGED_MODEL,
             signature=signature,
             input_example=example,

@@ -33,6 +33,11 @@ from training.settings import Settings
 
 Tell = Callable[[str], None]
 
+_IMPORTANCE: Final = {
+    "xgboost": "share of total gain",
+    "random_forest": "share of impurity removed",
+    "logistic_regression": "share of absolute weights of scaled columns",
+}
 DEMO: Final = ("xgboost", "logistic_regression")
 """The candidates that take every row; the demo trains these."""
 
@@ -129,7 +134,10 @@ def _fit(candidate: Candidate, data: Everything, settings: Settings, options: Op
         def progress(number: int, best: float) -> None:
             tell(f"{candidate.algorithm}: trial {number} of {options.trials}, best log loss {best:.5f}")
 
-        found = validate.tune(candidate, data.training, options.trials, storage, seed=options.seed, tell=progress)
+        study = _study(candidate, data, options.seed)
+        found = validate.tune(
+            candidate, data.training, options.trials, storage, study=study, seed=options.seed, tell=progress
+        )
         candidate = candidate.with_params(found)
     rows = data.training.sample(candidate.most_rows, options.seed)
     tell(f"{candidate.algorithm}: training on {len(rows):,} duels")
@@ -148,6 +156,11 @@ def _fit(candidate: Candidate, data: Everything, settings: Settings, options: Op
         regret=_regret(answers(fitted, calibration, data.requests.matrix), data.requests),
     )
     return Trained(candidate, fitted, calibration, min(losses.values()), measured, p, seconds)
+
+
+def _study(candidate: Candidate, data: Everything, seed: int) -> str:
+    """Trials belong together when they saw the same rows: the study's name says which."""
+    return f"{candidate.algorithm}-{data.duels.digest[:16]}-{len(data.training)}-{seed}"
 
 
 def _exchanged(data: Everything) -> features.Matrix:
@@ -211,7 +224,12 @@ def _log(one: Trained, data: Everything, options: Options) -> None:
         folder = Path(scratch)
         importances = one.fitted.importance(features.FEATURES)
         report.draw(
-            folder, one.p, data.gate.outcomes, importances=importances or None, curve=_curve(one, data, options)
+            folder,
+            one.p,
+            data.gate.outcomes,
+            importances=importances or None,
+            importance_label=_IMPORTANCE.get(one.fitted.algorithm, ""),
+            curve=_curve(one, data, options),
         )
         (folder / "breakdown.json").write_text(json.dumps(_tables(one, data), indent=1, ensure_ascii=False))
         tracking.log_folder(folder, "report")

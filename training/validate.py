@@ -97,14 +97,15 @@ def tune(
     trials: int,
     storage: Path,
     *,
+    study: str,
     seed: int,
     tell: Callable[[int, float], None],
 ) -> dict[str, Any]:
     """Search parameters with Optuna's TPE until the study in ``storage`` has ``trials`` finished ones; gives the best.
 
-    A study belongs to one algorithm, so a run that was stopped goes on where it was. The objective is the log loss on
-    a fifth of the species pairs of at most ``TUNING_ROWS`` training rows. ``tell`` is given each finished trial's
-    number and the best loss so far.
+    ``study`` names the algorithm and the rows, so a run that was stopped goes on where it was, and no other does. The
+    objective is the log loss on a fifth of the species pairs of at most ``TUNING_ROWS`` training rows. ``tell`` is
+    given each finished trial's number and the best loss so far.
     """
     import optuna
 
@@ -118,13 +119,14 @@ def tune(
         fitted = candidate.fit(part.x, part.label, part.group, params, seed)
         return score(fitted.predict(rest.x), rest.label).log_loss
 
-    study = optuna.create_study(
+    kept = optuna.create_study(
         storage=f"sqlite:///{storage}",
-        study_name=candidate.algorithm,
+        study_name=study,
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=seed),
     )
-    done = sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in study.trials)
+    # A sampler that began anew with the same seed would suggest the first trials again.
+    kept.sampler = optuna.samplers.TPESampler(seed=seed + len(kept.trials))
+    done = sum(trial.state is optuna.trial.TrialState.COMPLETE for trial in kept.trials)
     if done < trials:
-        study.optimize(objective, trials - done, callbacks=[lambda s, t: tell(t.number + 1, s.best_value)])
-    return dict(study.best_params)
+        kept.optimize(objective, trials - done, callbacks=[lambda s, t: tell(t.number + 1, s.best_value)])
+    return dict(kept.best_params)

@@ -31,6 +31,15 @@ def test_isotonic_rises_and_follows_the_truth() -> None:
     assert np.abs(calibrate(found, raw) - truth).mean() < 0.02
 
 
+def test_isotonic_is_nowhere_so_steep_that_two_runtimes_would_disagree() -> None:
+    rng = np.random.default_rng(2)
+    raw = rng.beta(8, 0.4, _N)  # nearly all answers near 1, as a model of clear favourites gives them
+    found = fit_isotonic(raw, rng.binomial(60, np.clip(raw - 0.02, 0, 1)) / 60)
+    assert (np.diff(found.y) / np.diff(found.x)).max() <= 5
+    nudged = calibrate(found, raw + 2e-6)
+    assert np.abs(nudged - calibrate(found, raw)).max() <= 1e-5
+
+
 @pytest.mark.parametrize(
     ("distortion", "methods"),
     [

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from bentos.contract import Contract
-from training import prepare, settings
+from tests.exports import fitted_small
+from training import prepare, settings, tracking
+from training.candidates import CANDIDATES
 from training.dataset.errors import SourceError
 from training.pipeline import Choice
 from training.prepare import Everything
@@ -93,6 +95,19 @@ def test_a_logged_model_answers_as_the_exported_one(result: Result, places: Sett
     loaded = mlflow.xgboost.load_model(logged_model(mlflow.MlflowClient(places.tracking_uri), result))
     x = data.gate.matrix.x[:500]
     assert np.allclose(loaded.inplace_predict(x), result.winner.fitted.predict(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", list(CANDIDATES))
+def test_every_algorithm_can_be_logged_as_a_model(algorithm: str, places: Settings, data: Everything) -> None:
+    tracking.open_experiment(places)
+    fitted, x = fitted_small(algorithm), data.gate.matrix.x[:200]
+    with tracking.run(algorithm, {}) as run_id:
+        tracking.log_model(fitted, x)
+    outputs = mlflow.MlflowClient(places.tracking_uri).get_run(run_id).outputs
+    assert outputs is not None
+    loaded = mlflow.pyfunc.load_model(f"models:/{outputs.model_outputs[0].model_id}")
+    answered = np.asarray(loaded.predict(x))
+    assert np.allclose(answered[:, -1] if answered.ndim > 1 else answered, fitted.predict(x), atol=1e-6)
 
 
 def test_the_live_reference_is_that_of_the_recommended_attack(data: Everything) -> None:

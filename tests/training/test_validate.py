@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from training import prepare, validate
@@ -48,9 +49,15 @@ def test_the_learning_curve_ends_with_the_whole(data: TrainingSet) -> None:
 def test_tuning_goes_on_where_it_stopped(data: TrainingSet, tmp_path: Path) -> None:
     told: list[int] = []
 
-    def tune(trials: int) -> dict[str, object]:
+    def tune(trials: int, study: str = "one") -> dict[str, object]:
         return validate.tune(
-            _QUICK, data, trials, tmp_path / "optuna.db", seed=SEED, tell=lambda number, _: told.append(number)
+            _QUICK,
+            data,
+            trials,
+            tmp_path / "optuna.db",
+            study=study,
+            seed=SEED,
+            tell=lambda number, _: told.append(number),
         )
 
     first = tune(2)
@@ -60,3 +67,7 @@ def test_tuning_goes_on_where_it_stopped(data: TrainingSet, tmp_path: Path) -> N
     assert told == [1, 2, 3]
     tune(3)
     assert told == [1, 2, 3]
+    tune(1, "two")
+    assert told == [1, 2, 3, 1]
+    kept = optuna.load_study(study_name="one", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert len({str(trial.params) for trial in kept.trials}) == 3

@@ -1,5 +1,6 @@
 """What the commands share: options that mean the same everywhere, and one way to say what went wrong."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -30,6 +31,11 @@ def tell(line: str) -> None:
     typer.echo(line)
 
 
+def _without_password(text: str) -> str:
+    """A library's message may quote the URL it was given, with user and password in it."""
+    return re.sub(r"(\w://)[^/\s@]*@", r"\1***@", text)
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turn an error that a user can act on into its sentence on stderr and exit code 2; others keep their trace."""
@@ -46,5 +52,5 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except known as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        typer.secho(_without_password(str(error)), fg=typer.colors.RED, err=True)
         raise typer.Exit(REFUSED) from error

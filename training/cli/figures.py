@@ -12,7 +12,9 @@ def table(measured: Figures) -> "Table":
     """Each figure with what a perfect model would show on the same replays, its bound, and whether it is reached."""
     from rich.table import Table
 
-    made = Table(title=f"{measured.pairings:,} pairings of species never trained on, {measured.replays:,} replays")
+    made = Table(
+        title=f"{measured.pairings:,} pairings of species pairs never trained on, {measured.replays:,} replays"
+    )
     for column in ("figure", "model", "perfect model", "reach", ""):
         made.add_column(column, justify="left" if column == "figure" else "right")
     for reach in REACHES:

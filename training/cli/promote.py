@@ -16,10 +16,6 @@ def command(
     why: Annotated[
         str | None, typer.Option(help="The reason for --force, kept with the version.", show_default=False)
     ] = None,
-    replays: Annotated[
-        Path | None,
-        typer.Option(help="Replays a verdict must be of; the shipped gate part by default.", show_default=False),
-    ] = None,
     tracking_uri: TrackingUri = None,
     home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
 ) -> None:
@@ -36,7 +32,7 @@ def command(
         registry = Registry(settings.resolve(tracking_uri, home).tracking_uri)
         number = replaced_version(registry) if version == PREVIOUS else version
         # A forced promotion asks no verdict, so it must not fail for want of the replays one would be of.
-        digest = "" if force else Replays.read(replays).digest
+        digest = "" if force else Replays.read().digest
         done = promote(registry, number, digest, why=why)
     if not done.moved:
         tell(f"Version {done.version} is the champion already; nothing was changed.")

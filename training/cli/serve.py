@@ -35,7 +35,7 @@ def command(
 
 def _champion(tracking_uri: str | None) -> Path:
     """The champion's bundle, made now if nobody has made it yet."""
-    from training.bundle import bundle
+    from training.bundle import bundle, made_from
     from training.registry import Registry, RegistryError
     from training.settings import resolve
 
@@ -45,4 +45,6 @@ def _champion(tracking_uri: str | None) -> Path:
     if champion is None:
         raise RegistryError("There is no champion to serve yet; run `pdx all`, or name a folder with --bundle.")
     folder = places.home / "bundles" / champion
-    return folder if folder.is_dir() else bundle(registry, champion, None, None, places.home)
+    if made_from(folder) == registry.version(champion).run_id:
+        return folder
+    return bundle(registry, champion, None, None, places.home)

@@ -1,4 +1,4 @@
-"""``pdx train``: fit, measure and export the candidates; nothing is registered or promoted."""
+"""``pdx train``: fit, measure and export the candidates, and register the best; nothing is promoted."""
 
 from pathlib import Path
 from typing import Annotated

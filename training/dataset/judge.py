@@ -1,5 +1,6 @@
 """Tells which rows of a source can be used and, for each of the others, everything that is wrong with it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -172,9 +173,11 @@ def _whole_number(value: Any, least: int) -> int:
         return NULL
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return WRONG_TYPE
-    if value % 1 != 0:  # also true of NaN and the infinities of float
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
         return WRONG_TYPE
-    return int(value) if least <= value <= _LARGEST else UNKNOWN
+    if not least <= value <= _LARGEST:
+        return UNKNOWN if value == value // 1 else WRONG_TYPE
+    return int(value) if value % 1 == 0 else WRONG_TYPE
 
 
 def value_at(values: Values, row: int) -> Any:

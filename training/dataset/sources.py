@@ -100,7 +100,7 @@ def resolve(
         return Source(_title(source), url=source, table=table)
     path = Path(source) if source is not None else default
     if path.is_dir():
-        files = tuple(sorted(path.glob("duels-*.parquet")))
+        files = tuple(sorted(set(path.glob("duels-*.parquet")) - set(path.glob("*.bad.parquet"))))
         if not files:
             raise SourceError(f"The folder {path} holds no shard of duels (duels-….parquet).")
         return Source(f"{path} ({len(files)} shards)", files)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy
 
 from tests.tracking import free_port
 from training.serving import PYTHON
@@ -22,8 +23,12 @@ _ENOUGH = "60000"  # duels for a model that the gate's floors let pass
 
 @pytest.fixture(scope="module")
 def pdx(tmp_path_factory: pytest.TempPathFactory) -> Pdx:
-    """Run ``pdx`` with a home of its own; the first champion is there already."""
-    home = tmp_path_factory.mktemp("home")
+    """Run ``pdx`` in one home, whose first champion the ``demo`` fixture makes."""
+    return runner(tmp_path_factory.mktemp("home"))
+
+
+def runner(home: Path) -> Pdx:
+    """Run ``pdx`` in a home and check its exit status."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PDX_", "MLFLOW_", "BENTOML_"))}
     environment = {**kept, "PDX_HOME": str(home), "COLUMNS": "160"}
 
@@ -67,7 +72,7 @@ def test_a_worsened_model_stops_at_the_gate_and_cannot_be_promoted(pdx: Pdx) -> 
     document = json.loads(pdx("gate", version, "--json", status=1).stdout)
     assert document["passed"] is False
     assert document["against"] == "1"
-    assert "version 1" in pdx("promote", "1").stdout
+    assert "Version 1 is the champion already" in pdx("promote", "1").stdout
 
 
 @pytest.mark.usefixtures("demo")
@@ -127,10 +132,29 @@ def test_what_cannot_be_done_is_one_sentence(pdx: Pdx, arguments: tuple[str, ...
     assert "Traceback" not in refused.stderr
 
 
-def test_every_candidate_goes_through_the_whole_chain(pdx: Pdx) -> None:
-    done = pdx("all", "--rows", "4000", "--folds", "2", "--no-learning-curve", status=1)
+@pytest.mark.postgres
+def test_a_database_of_duels_and_a_tracking_server_take_the_place_of_the_files(
+    pdx: Pdx, postgres: str, tracking_server: str
+) -> None:
+    duels = pq.read_table(DATA / "duels.parquet").slice(0, 3_000).to_pandas()
+    engine = sqlalchemy.create_engine(postgres)
+    duels.astype({name: str for name in duels.columns if name != "turns"}).to_sql(
+        "chain_duels", engine, index_label="id"
+    )
+    engine.dispose()
+    server = ("--tracking-uri", tracking_server)
+    pdx("train", "--source", postgres, "--table", "chain_duels", "--algorithm", "xgboost", *server)
+    verdict = json.loads(pdx("gate", "--json", *server, status=1).stdout)
+    assert verdict["against"] is None
+    assert [one["name"] for one in verdict["criteria"] if not one["passed"]] == ["error of win probability"]
+
+
+def test_every_candidate_goes_through_the_whole_chain_in_a_new_home(tmp_path: Path) -> None:
+    done = runner(tmp_path)("all", "--rows", "20000", "--folds", "2", "--no-learning-curve")
     for algorithm in ("xgboost", "logistic_regression", "hist_gradient_boosting", "random_forest"):
         assert f"{algorithm}: accuracy 0." in done.stdout
+    assert "against the floors" in done.stdout
+    assert "Bento predictiondex:1-" in done.stdout
 
 
 def test_help_loads_nothing_heavy() -> None:
