@@ -79,7 +79,8 @@ def ship(shards: Path, out: Path, dex: Path) -> dict[str, Any]:
     another version of the draw does not get in.
 
     Raises:
-        ShipError: no shards, shards of several jobs, one missing in between, or one that is not what its seed draws.
+        ShipError: no shards, shards of several jobs, one missing in between, one that is not what its seed draws, or
+            ``out`` ships a kind that ``shards`` lacks and that would be lost.
     """
     attacks = load_attacks(dex)
     table = json.loads(dex.read_bytes())
@@ -87,6 +88,12 @@ def ship(shards: Path, out: Path, dex: Path) -> dict[str, Any]:
     if not jobs:
         raise ShipError(f"{shards} holds no finished shard.")
     out.mkdir(parents=True, exist_ok=True)
+    lost = set(manifest(out)) - {job.kind for job in jobs} if (out / MANIFEST).is_file() else set()
+    if lost:
+        raise ShipError(
+            f"{out} ships {', '.join(sorted(lost))} as well, and {shards} holds no shard of that; generate it too, or "
+            "ship into another folder with --out."
+        )
     kinds = {job.kind: _merge(job, shards, out, attacks) for job in jobs}
     written = {
         "engine": table["engine"],

@@ -108,6 +108,18 @@ def test_shards_that_make_no_whole_are_refused(shards: Path, attacks: Attacks, t
     assert not (out / "manifest.json").exists()
 
 
+def test_no_shipped_kind_is_lost(shards: Path, shipped: Path, dex: Dex, tmp_path: Path) -> None:
+    before = (shipped / "manifest.json").read_bytes()
+    one = tmp_path / "one"
+    one.mkdir()
+    for shard in shards.glob("duels-*.parquet"):
+        (one / shard.name).write_bytes(shard.read_bytes())
+    with pytest.raises(ShipError, match="holds no shard of that"):
+        ship(one, shipped, DATA / "dex.json")
+    assert (shipped / "manifest.json").read_bytes() == before
+    assert all(finding.fault is None for finding in check_shipped(shipped, dex))
+
+
 def test_a_folder_without_a_manifest(tmp_path: Path, dex: Dex) -> None:
     with pytest.raises(ShipError, match=r"has no manifest\.json"):
         check_shipped(tmp_path, dex)
