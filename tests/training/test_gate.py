@@ -337,7 +337,9 @@ def test_commands_from_no_champion_to_a_no_and_back(
         registry.register(log_run(tracking_database, exports[name]))
 
     def pdx_says(*words: str) -> tuple[int, str, str]:
-        where = ["--tracking-uri", tracking_database, "--replays", str(replay_file)]
+        where = ["--tracking-uri", tracking_database]
+        if words[0] == "gate":
+            where += ["--replays", str(replay_file)]
         result = CliRunner(env={"COLUMNS": "200"}).invoke(pdx, [*words, *where])
         return result.exit_code, result.stdout, result.stderr
 
