@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         return refuse(error)
     level = settings.log.level.upper()
     logging.getLogger("bentos").setLevel(level)
-    logging.getLogger("uvicorn").setLevel("DEBUG" if level == "DEBUG" else "WARNING")
+    # Its warnings are about what clients send: anyone could fill the log with them.
+    logging.getLogger("uvicorn").setLevel("DEBUG" if level == "DEBUG" else "ERROR")
 
     from bentos.server import serve  # noqa: PLC0415  a wrong option is answered without loading a server
 

@@ -2,7 +2,7 @@
 
 import orjson
 
-from bentos.asgi import Receive, Scope, Send, error_body, respond, status_of
+from bentos.asgi import Receive, Scope, Send, error_body, error_headers, respond, status_of, unexpected
 from bentos.errors import MethodNotAllowed, NotFound, PredictionDexError
 from bentos.state import State
 
@@ -16,16 +16,24 @@ class Admin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
         """Answer one request."""
+        headers: list[tuple[bytes, bytes]] = []
         try:
-            route = self._routes.get(scope["path"])
-            if route is None:
-                raise NotFound(f"There is no such route; those that exist are {', '.join(self._routes)}.")
-            if scope["method"] not in {"GET", "HEAD"}:
-                raise MethodNotAllowed(f"{scope['path']} answers GET only.", [{"allow": "GET"}])
-            status, body = route()
+            status, body = self._answer(scope["path"], scope["method"])
         except PredictionDexError as error:
-            status, body = status_of(error), error_body(error)
-        await respond(send, status, body)
+            status, body, headers = status_of(error), error_body(error), error_headers(error)
+        # For a bug of ours the caller gets our error shape too, and the log gets the rest.
+        except Exception as error:  # noqa: BLE001
+            bug = unexpected(scope["path"], error)
+            status, body = status_of(bug), error_body(bug)
+        await respond(send, status, body, headers=headers)
+
+    def _answer(self, path: str, method: str) -> tuple[int, bytes]:
+        route = self._routes.get(path)
+        if route is None:
+            raise NotFound(f"There is no such route; those that exist are {', '.join(self._routes)}.")
+        if method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{path} answers GET and HEAD only.", [{"allow": "GET, HEAD"}])
+        return route()
 
     def _live(self) -> tuple[int, bytes]:
         return 200, b'{"status":"live"}'

@@ -17,6 +17,7 @@ from bentos.errors import (
     PredictionDexError,
     RequestError,
     SettingsError,
+    UnsupportedMediaType,
 )
 
 Scope = MutableMapping[str, Any]
@@ -32,6 +33,7 @@ STATUS: Final[dict[type[PredictionDexError], int]] = {
     RequestError: 400,
     InvalidInput: 422,
     PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
     NotFound: 404,
     MethodNotAllowed: 405,
     NotReady: 503,
@@ -40,6 +42,12 @@ STATUS: Final[dict[type[PredictionDexError], int]] = {
 
 _DISCARD: Final = 4
 """How many times the limit of a body is read and thrown away before a 413, so that its sender gets to read it."""
+
+_DIGITS: Final = 19
+"""Digits of the longest length that is read as a number; Python refuses to read thousands of them."""
+
+CLOSE: Final = (b"connection", b"close")
+_RETRY_SECONDS: Final = b"1"
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +65,15 @@ def error_body(error: PredictionDexError) -> bytes:
     """The body of every error of ours."""
     details = error.details if isinstance(error, RequestError) else []
     return orjson.dumps({"error": str(error), "code": error.code, "details": details})
+
+
+def error_headers(error: PredictionDexError) -> list[tuple[bytes, bytes]]:
+    """What the answer to an error says beside its body."""
+    if isinstance(error, MethodNotAllowed):
+        return [(b"allow", error.details[0]["allow"].encode())]
+    if isinstance(error, PayloadTooLarge):
+        return [CLOSE]  # what is left of the body would be taken for the next request
+    return [(b"retry-after", _RETRY_SECONDS)] if isinstance(error, NotReady) else []
 
 
 def unexpected(request: str, error: Exception) -> PredictionDexError:
@@ -87,7 +104,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         ClientGone: it ended too early.
     """
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    keep = not announced.isdigit() or int(announced) <= limit
+    keep = not announced.isdigit() or (len(announced) <= _DIGITS and int(announced) <= limit)
     chunks: list[bytes] = []
     size = 0
     more = True

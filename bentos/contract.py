@@ -115,7 +115,7 @@ class RuntimePlan(_Part):
     """
 
     crossover_rows: Annotated[int, Field(ge=1)] | None = None
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
     input_dtype: Literal["float32", "float64"] = "float32"
     onnx_input: str = "input"
     onnx_output: str = "probabilities"
@@ -134,8 +134,8 @@ class ParitySample(_Part):
     """
 
     rows: Annotated[list[list[Scalar]], Field(min_length=1)]
-    expected: Annotated[list[list[float]], Field(min_length=1)]
-    tolerance: Annotated[float, Field(gt=0)] = 1e-5
+    expected: Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
+    tolerance: Annotated[float, Field(gt=0, le=1e-3)] = 1e-5
     compared_rows: Annotated[int, Field(ge=0)] = 0
     max_difference: Annotated[float, Field(ge=0)] = 0.0
 

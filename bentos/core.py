@@ -1,5 +1,6 @@
 """The transport-free core: a verified bundle that answers. Every door translates to this and back, nothing more."""
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ from bentos.battle.features import Matrix, restore
 from bentos.battle.schemas import BattleAnswer, ModelVersion
 from bentos.bundle import Bundle
 from bentos.calibration import calibrate
-from bentos.contract import Contract
-from bentos.errors import ContractError, ParityError, RequestError
+from bentos.contract import Contract, Task
+from bentos.errors import BundleError, ContractError, ParityError, RequestError
 from bentos.runtime import Name, Runtime
+
+log = logging.getLogger(__name__)
 
 
 class Core:
@@ -40,10 +43,24 @@ class Core:
         Raises:
             BundleError: the bundle cannot be served; one sentence says why.
         """
+        try:
+            return cls._open(folder)
+        except BundleError:
+            raise
+        # What a damaged or foreign file does to NumPy and the runtimes has no common base but Exception.
+        except Exception as error:
+            log.debug("the bundle cannot be opened", exc_info=True)
+            raise BundleError(f"The bundle cannot be opened: {type(error).__name__}.") from error
+
+    @classmethod
+    def _open(cls, folder: Path) -> "Core":
         bundle = Bundle.load(folder)
         if bundle.contract.adapter != "battle":
             raise ContractError(f"This server has no {bundle.contract.adapter} adapter.")
-        core = cls(bundle, Runtime(bundle), BattleAdapter(bundle))
+        if bundle.contract.task is not Task.BINARY:
+            raise ContractError(f"A battle model answers the task binary, and this one's is {bundle.contract.task}.")
+        adapter = BattleAdapter(bundle)
+        core = cls(bundle, Runtime(bundle), adapter)
         core.check_parity()
         return core
 

@@ -10,6 +10,7 @@
         ├── InvalidInput            a value is of the wrong type, out of range, or not allowed together with others
         │   └── UnknownName         a species or an attack does not exist; ``details`` has the nearest valid names
         ├── PayloadTooLarge         the body has more bytes than the server reads
+        ├── UnsupportedMediaType    the body is announced as something other than JSON
         ├── NotFound                no such route, model or version
         ├── MethodNotAllowed        the route exists, the method does not
         └── NotReady                the model is loading, or the process is stopping
@@ -93,6 +94,12 @@ class PayloadTooLarge(RequestError):
     """The body has more bytes than the server reads."""
 
     code = "payload_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is announced as something other than JSON."""
+
+    code = "unsupported_media_type"
 
 
 class MethodNotAllowed(RequestError):

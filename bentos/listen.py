@@ -41,6 +41,9 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                # httptools reads headers without a bound, drops the body of a request that offers an upgrade, and
+                # lets through a length of thousands of digits.
+                http="h11",
                 lifespan="off",
                 ws="none",
                 interface="asgi3",

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +21,12 @@ def refuse(error: PredictionDexError, termination_log: Path | None = None) -> in
         error: its message is the sentence.
         termination_log: file for ``kubectl describe``; None takes Kubernetes' own, where there is one.
     """
-    log.error("%s", error)
+    # Names of files and settings may hold anything, and neither log nor file may break on it, or get a second line.
+    sentence = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+    log.error("%s", sentence)
     # Kubernetes mounts the file; made by us it would be a stray file in /dev of some other machine.
     target = termination_log or (_KUBERNETES if _KUBERNETES.exists() else None)
     if target is not None:
         with contextlib.suppress(OSError):
-            target.write_text(f"{error}{os.linesep}", "utf-8")
+            target.write_text(f"{sentence}\n", "utf-8", errors="backslashreplace")
     return EXIT_REFUSED

@@ -1,5 +1,6 @@
 """The REST door: our ASGI app, outermost. It knows its routes and hands three families of paths on to BentoML."""
 
+import asyncio
 import difflib
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
@@ -8,6 +9,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from bentos.asgi import (
+    CLOSE,
     App,
     ClientGone,
     Message,
@@ -15,19 +17,28 @@ from bentos.asgi import (
     Scope,
     Send,
     error_body,
+    error_headers,
     read_body,
     respond,
     status_of,
     unexpected,
 )
 from bentos.battle.schemas import BattleRequest
-from bentos.errors import InvalidInput, MethodNotAllowed, NotFound, PayloadTooLarge, PredictionDexError, RequestError
+from bentos.errors import (
+    InvalidInput,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    PredictionDexError,
+    RequestError,
+    UnsupportedMediaType,
+)
 from bentos.state import State
 
-BENTO_PREFIX: Final = "/bento/"
-"""Paths of BentoML's typed routes."""
-PASSED: Final = ("/docs.json", "/static_content/", BENTO_PREFIX)
-"""What BentoML's app answers: the OpenAPI document of its routes, the files that show it, and the routes themselves."""
+TYPED_ROUTE: Final = "/bento/predict_battle"
+"""BentoML's typed route."""
+PASSED: Final = ("/docs.json", "/static_content/", TYPED_ROUTE)
+"""What BentoML's app answers: the OpenAPI document of its route, the files that show it, and the route itself."""
 HEALTH: Final = ("/livez", "/readyz", "/healthz")
 """Passed on too where ``bentoml serve`` runs the process: its supervisor asks there."""
 
@@ -47,14 +58,21 @@ _DOCS: Final = b"""<!doctype html>
 </body>
 </html>
 """
-_CLOSE: Final = (b"connection", b"close")
+_JSON: Final = b"application/json"
+_READ: Final = ("GET", "HEAD")
+_WRITE: Final = ("POST",)
+_MOST_DETAILS: Final = 20
+_LONGEST_FIELD: Final = 64
+"""Characters of a field's name that an answer repeats."""
+_LONGEST_TYPO: Final = 32
+"""Characters of a field's name that the nearest one is looked for."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Route(NamedTuple):
-    method: str
+    methods: tuple[str, ...]
     answer: Callable[[bytes], bytes]
-    content_type: bytes = b"application/json"
+    content_type: bytes = _JSON
 
 
 class Rest:
@@ -74,8 +92,8 @@ class Rest:
         self._passed = frozenset(path for path in passed if not path.endswith("/"))
         self._prefixes = tuple(path for path in passed if path.endswith("/"))
         self._routes = {
-            "/predict/battle": _Route("POST", self._battle),
-            "/docs": _Route("GET", lambda _: _DOCS, b"text/html; charset=utf-8"),
+            "/predict/battle": _Route(_WRITE, self._battle),
+            "/docs": _Route(_READ, lambda _: _DOCS, b"text/html; charset=utf-8"),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,33 +101,45 @@ class Rest:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = self._closing(send)
+        answer = _Answer(send, self._state)
         try:
-            await self._dispatch(scope, receive, send)
+            await self._dispatch(scope, receive, answer)
         except ClientGone:
             return
-        except PredictionDexError as error:
-            await self._refuse(send, error)
+        except asyncio.CancelledError:
+            # At the end of the time that a stopping server leaves to what is in flight.
+            if answer.begun or not self._state.stopping:
+                raise
+            await _refuse(answer, NotReady("The server stopped before the request was answered."))
+        except Exception as error:
+            if answer.begun:
+                raise
+            await _refuse(answer, error if isinstance(error, PredictionDexError) else unexpected(scope["path"], error))
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         route = self._routes.get(path)
         if route is not None:
-            if scope["method"] != route.method:
-                raise MethodNotAllowed(f"{path} answers {route.method} only.", [{"allow": route.method}])
+            _allow(scope, route.methods)
             body = await read_body(scope, receive, self._body_bytes)
-            try:
-                answer = route.answer(body)
-            except PredictionDexError:
-                raise
-            # For a bug of ours the client gets our error shape too, and the log gets the rest.
-            except Exception as error:
-                raise unexpected(path, error) from error
-            await respond(send, 200, answer, route.content_type)
+            await respond(send, 200, route.answer(body), route.content_type)
         elif path in self._passed or path.startswith(self._prefixes):
-            await self._app(scope, _replay(await read_body(scope, receive, self._body_bytes), receive), send)
+            await self._pass_on(scope, receive, send)
         else:
             raise NotFound("There is no such route.")
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to BentoML, so far checked that its answer to a wrong one is never needed."""
+        typed = scope["path"] == TYPED_ROUTE
+        _allow(scope, _WRITE if typed else _READ)
+        if scope["path"] not in HEALTH:
+            self._state.require()
+        if typed:
+            scope = _as_json(scope)
+        body = await read_body(scope, receive, self._body_bytes)
+        if typed:
+            parse(BattleRequest, body)
+        await self._app(scope, _replay(body, receive), send)
 
     def _battle(self, body: bytes) -> bytes:
         core = self._state.require()
@@ -117,23 +147,40 @@ class Rest:
         answer = core.battle(request.pokemon_a, request.pokemon_b, request.available_moves_a, request.available_moves_b)
         return answer.model_dump_json().encode()
 
-    def _closing(self, send: Send) -> Send:
-        """While stopping, tell each client to open its next connection elsewhere."""
 
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._state.stopping:
-                message = {**message, "headers": [*message.get("headers", []), _CLOSE]}
-            await send(message)
+class _Answer:
+    """A ``send`` that knows whether the answer has begun and, while stopping, sends the client elsewhere next time."""
 
-        return closing
+    def __init__(self, send: Send, state: State) -> None:
+        self._send = send
+        self._state = state
+        self.begun = False
 
-    async def _refuse(self, send: Send, error: PredictionDexError) -> None:
-        headers: list[tuple[bytes, bytes]] = []
-        if isinstance(error, MethodNotAllowed):
-            headers.append((b"allow", error.details[0]["allow"].encode()))
-        if isinstance(error, PayloadTooLarge):
-            headers.append(_CLOSE)  # what is left of the body would be taken for the next request
-        await respond(send, status_of(error), error_body(error), headers=headers)
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            if self._state.stopping:
+                message = {**message, "headers": [*message.get("headers", []), CLOSE]}
+        await self._send(message)
+
+
+async def _refuse(send: Send, error: PredictionDexError) -> None:
+    await respond(send, status_of(error), error_body(error), headers=error_headers(error))
+
+
+def _allow(scope: Scope, methods: tuple[str, ...]) -> None:
+    if scope["method"] not in methods:
+        allowed = ", ".join(methods)
+        raise MethodNotAllowed(f"{scope['path'][:_LONGEST_FIELD]} answers {allowed} only.", [{"allow": allowed}])
+
+
+def _as_json(scope: Scope) -> Scope:
+    """The request with the one spelling of its content type that BentoML knows; raises UnsupportedMediaType."""
+    given = [value for name, value in scope["headers"] if name == b"content-type"]
+    if any(value.partition(b";")[0].strip().lower() != _JSON for value in given):
+        raise UnsupportedMediaType(f"The body must be {_JSON.decode()}.")
+    others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+    return {**scope, "headers": [*others, (b"content-type", _JSON)]}
 
 
 def parse(model: type[Model], body: bytes) -> Model:
@@ -154,24 +201,32 @@ def parse(model: type[Model], body: bytes) -> Model:
 
 
 def invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
-    """What pydantic refuses, in one sentence about the first fault and one detail for each."""
+    """What pydantic refuses, in one sentence about the first fault and one detail for each of the first 20."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
     details = []
-    for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        field = ".".join(str(part) for part in fault["loc"])
-        details.append({"field": field, "problem": _problem(model, fault["type"], field, fault["msg"])})
-    more = f" ({len(details) - 1} more in the details.)" if len(details) > 1 else ""
-    return InvalidInput(details[0]["problem"] + more, details)
+    for fault in faults[:_MOST_DETAILS]:
+        field = ".".join(str(part)[:_LONGEST_FIELD] for part in fault["loc"])
+        shown = field[:_LONGEST_FIELD]
+        details.append({"field": shown, "problem": _problem(model, fault["type"], field, fault["msg"])})
+    problem = details[0]["problem"]
+    if len(faults) > _MOST_DETAILS:
+        problem += f" (One of {len(faults)} faults; the first {_MOST_DETAILS} are in the details.)"
+    elif len(faults) > 1:
+        problem += f" ({len(faults) - 1} more in the details.)"
+    return InvalidInput(problem, details)
 
 
 def _problem(model: type[BaseModel], kind: str, field: str, message: str) -> str:
+    shown = field[:_LONGEST_FIELD]
     if not field:
         return "The body must be a JSON object."
     if kind == "missing":
-        return f"The field {field} is missing."
+        return f"The field {shown} is missing."
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field, list(model.model_fields), n=1)
-        return f"There is no field {field[:64]!r}." + (f" Did you mean {near[0]}?" if near else "")
-    return f"{field}: {message}."
+        known = list(model.model_fields) if len(field) <= _LONGEST_TYPO else []
+        near = difflib.get_close_matches(field, known, n=1)
+        return f"There is no field {shown!r}." + (f" Did you mean {near[0]}?" if near else "")
+    return f"{shown}: {message}."
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Name = Literal["onnx", "xgboost"]
 Features = NDArray[np.float32] | NDArray[np.float64]
+_TENSOR_TYPE: Final = {"float32": "tensor(float)", "float64": "tensor(double)"}
 _ERRORS_ONLY: Final = 3  # ONNX Runtime's log severity
 
 
@@ -40,7 +41,7 @@ class Runtime:
         self._dtype = np.dtype(plan.input_dtype)
         self._input, self._output = plan.onnx_input, [plan.onnx_output]
         self._session = _session(bundle, plan.threads)
-        self._check_tensors()
+        self._check_tensors(len(bundle.contract.features))
         self._booster: xgboost.Booster | None = None
         self._crossover = plan.crossover_rows
         self.names = ("onnx",)
@@ -76,7 +77,7 @@ class Runtime:
             return raw[:, -1] if raw.ndim > 1 else raw
         return raw.reshape(len(raw), -1)
 
-    def _check_tensors(self) -> None:
+    def _check_tensors(self, features: int) -> None:
         inputs = [tensor.name for tensor in self._session.get_inputs()]
         outputs = [tensor.name for tensor in self._session.get_outputs()]
         if inputs != [self._input] or self._output[0] not in outputs:
@@ -84,6 +85,12 @@ class Runtime:
                 f"{MODEL_ONNX} maps {', '.join(inputs)} to {', '.join(outputs)}, "
                 f"and the contract says {self._input} to {self._output[0]}."
             )
+        tensor = self._session.get_inputs()[0]
+        if tensor.type != _TENSOR_TYPE[self._dtype.name]:
+            raise ContractError(f"{MODEL_ONNX} takes {tensor.type}, and the contract says {self._dtype.name}.")
+        width = tensor.shape[-1] if tensor.shape else None
+        if isinstance(width, int) and width != features:
+            raise ContractError(f"{MODEL_ONNX} takes {width} features, and the contract lists {features}.")
 
 
 def _session(bundle: Bundle, threads: int) -> ort.InferenceSession:
@@ -104,9 +111,13 @@ def _booster(bundle: Bundle, threads: int) -> "xgboost.Booster":
     # Half a second and 38 MiB that a bundle without a booster does not pay.
     import xgboost  # noqa: PLC0415
 
+    model = bytearray(bundle.path(MODEL_UBJ).read_bytes())
+    if not model:
+        # XGBoost aborts the process on it.
+        raise DigestError(f"XGBoost cannot load {MODEL_UBJ}: it is empty.")
     booster = xgboost.Booster()
     try:
-        booster.load_model(bytearray(bundle.path(MODEL_UBJ).read_bytes()))
+        booster.load_model(model)
     except xgboost.core.XGBoostError as error:
         raise DigestError(f"XGBoost cannot load {MODEL_UBJ}.") from error
     booster.set_param({"nthread": threads})

@@ -1,9 +1,13 @@
 """``python -m bentos``: one process, one event loop, a server for each door, and an orderly end."""
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -24,13 +28,19 @@ def serve(settings: Settings) -> int:
     try:
         folder = bundle_folder(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, folder))
+            loaded = runner.run(_serve(settings, folder))
     except (BundleError, SettingsError) as error:
         return refuse(error, settings.termination_log)
+    if not loaded:
+        # The thread that loads may be inside a native library, which the interpreter's end would make abort.
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 
-async def _serve(settings: Settings, folder: Path) -> None:
+async def _serve(settings: Settings, folder: Path) -> bool:
+    """Run the doors until the end; returns whether the load was over by then."""
+    STATE.supervised = False
     signals = _Signals()
     http = settings.http
     bento = BentoDoor()
@@ -45,14 +55,47 @@ async def _serve(settings: Settings, folder: Path) -> None:
     serving = {rest.start(), admin.start()}
     log.info("REST on port %d, admin on port %d", rest.port, admin.port)
     try:
-        await asyncio.to_thread(_load, folder)
+        loading = _start_loading(folder)
         ended = asyncio.create_task(signals.stopped.wait())
-        await asyncio.wait({ended, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {ended, *serving}
+        await asyncio.wait({loading, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            log.info("stopping: the model was still loading")
+            return False
+        loading.result()
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         await signals.drain(settings.stop.drain_seconds)
+        return True
     finally:
         await rest.stop()
         await bento.close()
         await admin.stop()
+
+
+def _start_loading(folder: Path) -> asyncio.Future[None]:
+    """Load in a thread that, unlike an executor's, the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    loading = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if error is None:
+            loading.set_result(None)
+        else:
+            loading.set_exception(error)
+
+    def run() -> None:
+        failure = None
+        try:
+            _load(folder)
+        # Raised again where the future is read.
+        except Exception as error:  # noqa: BLE001
+            failure = error
+        # The loop is closed where the process was told to stop meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, failure)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return loading
 
 
 def _load(folder: Path) -> None:

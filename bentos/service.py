@@ -25,7 +25,7 @@ from bentos.errors import BundleError, RequestError, SettingsError
 from bentos.listen import AdminServer
 from bentos.locate import bundle_folder
 from bentos.refusal import refuse
-from bentos.rest import BENTO_PREFIX, HEALTH, PASSED, Rest
+from bentos.rest import HEALTH, PASSED, TYPED_ROUTE, Rest
 from bentos.settings import Settings
 from bentos.state import STATE
 
@@ -37,7 +37,7 @@ class PredictionDex:
     """Tells which attack wins a Pokémon duel."""
 
     def __init__(self) -> None:
-        self._supervised = STATE.core is None
+        self._supervised = STATE.supervised
         if self._supervised:
             self._settings = Settings.read()
             try:
@@ -47,7 +47,7 @@ class PredictionDex:
                 raise
 
     @bentoml.api(  # type: ignore[untyped-decorator]
-        route=f"{BENTO_PREFIX}predict_battle"
+        route=TYPED_ROUTE
     )
     async def predict_battle(self, request: BattleRequest, /) -> BattleAnswer:
         """Rank the attacks of a Pokémon against another one; the same as POST /predict/battle."""

@@ -6,18 +6,23 @@ A group and an attribute make the name of a variable: ``settings.http.keep_alive
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bentos.errors import SettingsError
 
 PREFIX: Final = "PDX_"
 OTHERS: Final = frozenset({"PDX_HOME", "PDX_GIT_COMMIT", "PDX_FAIL_ON_SKIP"})
 """Variables with our prefix that training and the tests read; serving may be started with them around."""
+
+_SERVICE_LINK: Final = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
+"""Variables that Kubernetes adds to every container, a set for each service of the namespace."""
+_SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -100,6 +105,21 @@ class Settings(BaseSettings):
     log: Log = Log()
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings' signature
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Overrides, then the variables that are settings: a service link would pass for a field of a group."""
+        source = EnvSettingsSource(settings_cls)
+        known = {name.lower() for name in variables()}
+        source.env_vars = {name: value for name, value in source.env_vars.items() if name in known}
+        return init_settings, source
+
+    @classmethod
     def read(cls, overrides: Mapping[str, Any] | None = None) -> Self:
         """Read the environment; ``overrides`` are nested as the groups are (``{"http": {"port": 0}}``) and win.
 
@@ -108,8 +128,8 @@ class Settings(BaseSettings):
         """
         known = set(variables())
         for name in sorted(os.environ):
-            if name.startswith(PREFIX) and name not in known | OTHERS:
-                raise SettingsError(f"There is no setting {name}.{_nearest(name, known)}")
+            if name.upper().startswith(PREFIX) and name not in known | OTHERS and not _is_service_link(name):
+                raise SettingsError(f"There is no setting {name}.{_nearest(name.upper(), known)}")
         try:
             return cls(**(overrides or {}))
         except ValidationError as refused:
@@ -125,6 +145,12 @@ def variables() -> Iterator[str]:
             yield from (f"{PREFIX}{name}_{inner}".upper() for inner in field.annotation.model_fields)
         else:
             yield f"{PREFIX}{name}".upper()
+
+
+def _is_service_link(name: str) -> bool:
+    link = _SERVICE_LINK.search(name)
+    # A name that ends in _PORT alone may as well be a setting that is spelled wrong; its value tells.
+    return link is not None and (link[0] != "_PORT" or _SERVICE_URL.match(os.environ[name]) is not None)
 
 
 def _nearest(name: str, known: set[str]) -> str:

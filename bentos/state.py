@@ -14,11 +14,14 @@ class State:
     Attributes:
         core: the verified model; None while it loads.
         stopping: True from the first SIGTERM on. Requests are still answered then, readiness is gone.
+        supervised: whether ``bentoml serve`` runs the process, so that the service has to load the model and open
+            the admin door; False under ``python -m bentos``, which says so before anything can ask.
     """
 
     def __init__(self) -> None:
         self.core: Core | None = None
         self.stopping = False
+        self.supervised = True
 
     @property
     def phase(self) -> Literal["loading", "ready", "stopping"]:

@@ -20,10 +20,19 @@ _SUGGESTIONS = 3
 
 
 def _normal(name: str) -> str:
-    """Fold case, accents and punctuation away; the two Nidoran differ only in a sign, which becomes a letter."""
-    spelled = name.replace("♀", "f").replace("♂", "m")
-    decomposed = unicodedata.normalize("NFKD", spelled.casefold())
-    return "".join(c for c in decomposed if c.isascii() and c.isalnum())
+    """Fold case, accents and punctuation away; the two Nidoran differ only in a sign, which becomes a letter.
+
+    Nothing else is dropped: with a foreign letter, an emoji or a control character it is another name.
+    """
+    spelled = name.replace("♀", "f").replace("♂", "m").casefold().replace("œ", "oe")
+    decomposed = unicodedata.normalize("NFKD", spelled)
+    return "".join(c for c in decomposed if not _is_dropped(c))
+
+
+def _is_dropped(character: str) -> bool:
+    category = unicodedata.category(character)
+    ascii_symbol = category[0] == "S" and character.isascii()
+    return category[0] in "MPZ" or category == "Sk" or ascii_symbol
 
 
 def level_stats(base: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -29,3 +29,9 @@ def test_the_contract_is_the_bundles(server: servers.Process, bundle: Path) -> N
 def test_nothing_else_is_answered(server: servers.Process, method: str, path: str, status: int, code: str) -> None:
     response = httpx.request(method, server.admin + path)
     assert (response.status_code, response.json()["code"]) == (status, code)
+
+
+def test_another_method_is_told_which_ones_there_are(server: servers.Process) -> None:
+    assert httpx.post(f"{server.admin}/readyz").headers["allow"] == "GET, HEAD"
+    head = httpx.head(f"{server.admin}/readyz")
+    assert (head.status_code, head.content) == (200, b"")

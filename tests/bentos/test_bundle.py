@@ -35,20 +35,20 @@ def test_a_changed_byte_is_refused(copy: Path) -> None:
     model = bytearray((copy / "model.ubj").read_bytes())
     model[len(model) // 2] ^= 1
     (copy / "model.ubj").write_bytes(model)
-    with pytest.raises(DigestError, match=r"^The bundle's model.ubj is not the file that was packed: .*\.$"):
+    with pytest.raises(DigestError, match=r"^The bundle's 'model.ubj' is not the file that was packed: .*\.$"):
         Bundle.load(copy)
 
 
 def test_a_missing_and_an_extra_file_are_refused(copy: Path) -> None:
     (copy / "card.md").rename(copy / "notes.md")
-    with pytest.raises(DigestError, match=r"holds notes.md, which its contract does not list"):
+    with pytest.raises(DigestError, match=r"holds 'notes.md', which its contract does not list"):
         Bundle.load(copy)
     (copy / "notes.md").unlink()
-    with pytest.raises(DigestError, match=r"card.md is missing"):
+    with pytest.raises(DigestError, match=r"'card.md' is missing"):
         Bundle.load(copy)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 2, "1", True, 1.0, None])
 def test_another_schema_version_is_refused_before_its_fields_are_read(copy: Path, version: object) -> None:
     change(copy, schema_version=version, a_field_of_the_future=1)
     with pytest.raises(ContractError, match=r"has schema version .*, and this server reads 1 only\.$"):
@@ -84,3 +84,10 @@ def test_no_folder_is_refused_without_naming_a_path(tmp_path: Path) -> None:
 def test_a_file_the_contract_does_not_list_is_not_given_out(bundle: Path) -> None:
     with pytest.raises(ContractError, match=r"lists no secrets.txt"):
         Bundle.load(bundle).path("secrets.txt")
+
+
+def test_a_long_schema_version_is_not_repeated_whole(copy: Path) -> None:
+    change(copy, schema_version="x" * 100_000)
+    with pytest.raises(ContractError, match=r"reads 1 only\.$") as refused:
+        Bundle.load(copy)
+    assert len(str(refused.value)) < 200

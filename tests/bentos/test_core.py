@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from numpy.typing import NDArray
 from bentos.bundle import Bundle
 from bentos.calibration import calibrate
 from bentos.core import Core
-from bentos.errors import ContractError, InvalidInput, ParityError, UnknownName
+from bentos.errors import BundleError, ContractError, InvalidInput, ParityError, UnknownName
 from bentos.runtime import Features, Runtime
 from tests import bundles
 
@@ -129,4 +131,55 @@ def test_a_parity_sample_of_another_dex_is_refused(tmp_path: Path) -> None:
 def test_other_features_than_serving_computes_are_refused(tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle", features=["height"])
     with pytest.raises(ContractError, match=r"trained on other features"):
+        Core.open(folder)
+
+
+RUNTIME = {"crossover_rows": bundles.CROSSOVER}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"task": "regression"}, r"answers the task binary, and this one's is regression\.$"),
+        (
+            {"runtime": {**RUNTIME, "input_dtype": "float64"}},
+            r"takes tensor\(float\), and the contract says float64\.$",
+        ),
+        ({"runtime": {**RUNTIME, "threads": 10**12}}, r"runtime\.threads: Input should be less than or equal to 64"),
+        ({"parity": {"rows": [["a", "b", "c", "d"]], "expected": [[]]}}, r"parity\.expected\.0: List should have"),
+        (
+            {"parity": {"rows": [["a", "b", "c", "d"]], "expected": [[0.5]], "tolerance": 1}},
+            r"parity\.tolerance: Input should be less than or equal to 0\.001",
+        ),
+        ({"x" * 500: 1}, r"is not a contract: x{64}…: Extra"),
+    ],
+)
+def test_a_contract_that_does_not_fit_is_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    folder = bundles.write(tmp_path / "bundle", **changes)
+    with pytest.raises(BundleError, match=sentence):
+        Core.open(folder)
+
+
+def test_a_model_of_another_width_is_refused(tmp_path: Path) -> None:
+    import xgboost
+
+    from training import convert
+
+    folder = bundles.write(tmp_path / "bundle", booster=False)
+    rng = np.random.default_rng(0)
+    data = xgboost.DMatrix(rng.random((50, 5)), rng.integers(0, 2, 50), feature_names=list("abcde"))
+    booster = convert.strip(xgboost.train({"objective": "binary:logistic", "nthread": 1}, data, 3))
+    (folder / "model.onnx").write_bytes(convert.to_onnx(booster, 5))
+    bundles.seal(folder)
+    with pytest.raises(ContractError, match=r"^model.onnx takes 5 features, and the contract lists 138\.$"):
+        Core.open(folder)
+
+
+def test_a_dex_that_breaks_the_tables_is_refused(tmp_path: Path) -> None:
+    folder = bundles.write(tmp_path / "bundle")
+    table = json.loads((folder / "dex.json").read_text())
+    table["species"][0]["name"] = 5
+    (folder / "dex.json").write_text(json.dumps(table))
+    bundles.seal(folder)
+    with pytest.raises(BundleError, match=r"^The bundle cannot be opened: AttributeError\.$"):
         Core.open(folder)

@@ -36,6 +36,7 @@ EXPECTED: dict[type[PredictionDexError], int] = {
     errors.NotFound: 404,
     errors.MethodNotAllowed: 405,
     errors.PayloadTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
     errors.InvalidInput: 422,
     errors.UnknownName: 422,
     errors.NotReady: 503,

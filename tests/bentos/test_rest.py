@@ -1,3 +1,5 @@
+import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -9,6 +11,8 @@ import pytest
 
 from bentos.battle.schemas import BattleAnswer, RankedMove
 from bentos.core import Core
+from bentos.rest import Rest
+from bentos.state import State
 from tests import servers
 
 GOOD = {"pokemon_a": "pikachu", "pokemon_b": "Tortank"}
@@ -104,6 +108,73 @@ def test_json_that_is_no_object_is_refused(client: httpx.Client, body: str) -> N
     assert answer["error"] == "The body must be a JSON object."
 
 
+def raw(server: servers.Process, request: bytes) -> bytes:
+    """Send bytes on a connection of their own, and read until it closes."""
+    address = urlsplit(server.rest)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(request)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while chunk := connection.recv(65536):
+                answer += chunk
+    return answer
+
+
+def test_a_request_that_offers_an_upgrade_keeps_its_body(server: servers.Process) -> None:
+    body = json.dumps(GOOD).encode()
+    head = b"POST /predict/battle HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n"
+    answer = raw(server, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"recommended_move" in answer
+    assert "upgrade" not in server.text()
+
+
+def test_headers_are_bounded(server: servers.Process) -> None:
+    before = server.memory_mib()
+    answer = raw(server, b"GET /docs HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (64 << 20))
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+    assert server.memory_mib() - before < 16
+
+
+def test_a_length_of_thousands_of_digits_is_refused(server: servers.Process) -> None:
+    head = b"POST /predict/battle HTTP/1.1\r\nHost: x\r\nContent-Length: "
+    assert raw(server, head + b"9" * 5000 + b"\r\n\r\n{}").startswith(b"HTTP/1.1 400")
+
+
+def asked(app: Rest, scope: dict[str, Any], body: bytes) -> tuple[int, dict[str, Any]]:
+    """What the app answers, whatever its HTTP server would have let through."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "http", "method": "POST", "headers": [], **scope}, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+async def broken(*_: object) -> None:
+    raise ValueError("a bug")
+
+
+def test_a_length_is_refused_whatever_its_server_lets_through() -> None:
+    app = Rest(broken, state=State(), body_bytes=1024)
+    scope = {"path": "/predict/battle", "headers": [(b"content-length", b"9" * 5000)]}
+    status, body = asked(app, scope, b"{}")
+    assert (status, body["code"]) == (413, "payload_too_large")
+
+
+def test_what_fails_in_the_other_app_is_answered_in_our_shape(core: Core) -> None:
+    state = State()
+    state.core = core
+    app = Rest(broken, state=state, body_bytes=1024)
+    status, body = asked(app, {"path": "/bento/predict_battle"}, json.dumps(GOOD).encode())
+    assert (status, body["code"]) == (500, "internal")
+
+
 def chunks(size: int) -> Iterator[bytes]:
     for _ in range(size // 4096):
         yield b" " * 4096
@@ -121,7 +192,10 @@ def test_a_long_body_is_refused_and_the_next_request_answered(client: httpx.Clie
     assert client.post("/predict/battle", json=GOOD).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/predict", "/predict/battle/", "/readyz", "/metrics", "/schema.json", "/bento"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/predict", "/predict/battle/", "/readyz", "/metrics", "/schema.json", "/bento", "/bento/", "/bento/x"],
+)
 def test_any_other_path_is_not_found(client: httpx.Client, path: str) -> None:
     refused(client.get(path), 404, "not_found")
 
@@ -130,6 +204,13 @@ def test_another_method_is_not_allowed(client: httpx.Client) -> None:
     response = client.get("/predict/battle")
     refused(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "POST"
+
+
+def test_the_documentation_answers_head_without_a_body(client: httpx.Client) -> None:
+    full, head = client.get("/docs"), client.head("/docs")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == full.headers["content-length"]
+    assert client.post("/docs").headers["allow"] == "GET, HEAD"
 
 
 def test_a_client_that_hangs_up_in_its_body_leaves_no_trace(server: servers.Process) -> None:
@@ -166,3 +247,56 @@ def test_bentomls_typed_route_refuses_as_ours_does(client: httpx.Client) -> None
     ours, theirs = (client.post(path, json=body) for path in ("/predict/battle", "/bento/predict_battle"))
     assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
     refused(theirs, 422, "invalid_input")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"pokemon_a": "mew"}', b'{"pokemon_a": "mew", "b": "\xff"}'])
+def test_bentomls_typed_route_refuses_a_wrong_body_as_ours_does(client: httpx.Client, body: bytes) -> None:
+    ours, theirs = (client.post(path, content=body) for path in ("/predict/battle", "/bento/predict_battle"))
+    assert (ours.status_code, ours.json()) == (theirs.status_code, theirs.json())
+
+
+def test_bentomls_paths_refuse_other_methods(client: httpx.Client) -> None:
+    for method, path, allow in (("GET", "/bento/predict_battle", "POST"), ("POST", "/docs.json", "GET, HEAD")):
+        response = client.request(method, path)
+        refused(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("text/plain", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/vnd.bentoml+pickle", 415),
+    ],
+)
+def test_bentomls_typed_route_takes_json_only(client: httpx.Client, content_type: str, status: int) -> None:
+    body = json.dumps(GOOD).encode()
+    response = client.post("/bento/predict_battle", content=body, headers={"content-type": content_type})
+    assert response.status_code == status, response.text
+    if status != 200:
+        refused(response, status, "unsupported_media_type")
+    without = client.post("/bento/predict_battle", content=body)
+    assert without.status_code == 200
+
+
+def test_a_thousand_faults_make_a_short_answer(client: httpx.Client) -> None:
+    extra = {"k" * 70_000: 1, **{f"pokemon_a{i}": 1 for i in range(999)}}
+    response = client.post("/predict/battle", json={**GOOD, **extra})
+    body = refused(response, 422, "invalid_input")
+    assert body["error"].endswith("(One of 1000 faults; the first 20 are in the details.)")
+    assert len(body["details"]) == 20
+    assert max(len(detail["field"]) for detail in body["details"]) == 64
+    assert len(response.content) < 5000
+
+
+@pytest.mark.parametrize("name", ["皮卡丘mew", "pika\u0000chu", "\u202epikachu", "pi\U0001f600kachu"])
+def test_a_name_with_something_foreign_in_it_is_another_name(client: httpx.Client, name: str) -> None:
+    refused(client.post("/predict/battle", json={**GOOD, "pokemon_a": name}), 422, "unknown_name")
+
+
+@pytest.mark.parametrize("name", ["Nœunœuf", "noeunoeuf", "Nidoran♀", "Canarticho"])
+def test_a_french_name_is_found(client: httpx.Client, name: str) -> None:
+    assert client.post("/predict/battle", json={**GOOD, "pokemon_a": name}).status_code == 200

@@ -1,6 +1,7 @@
 """``python -m bentos`` as a process: how it starts, refuses, and stops."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -38,10 +39,48 @@ def off_parity(folder: Path) -> None:
     bundles.seal(folder, parity={"rows": fitted.rows, "expected": [[1 - p] for p in fitted.expected]})
 
 
+def multiclass(folder: Path) -> None:
+    bundles.seal(folder, task="multiclass")
+
+
+def empty_booster(folder: Path) -> None:
+    (folder / "model.ubj").write_bytes(b"")
+    bundles.seal(folder)
+
+
+def dex_without_power(folder: Path) -> None:
+    dex = json.loads((folder / "dex.json").read_text())
+    for attack in dex["attacks"]:
+        del attack["power"]
+    (folder / "dex.json").write_text(json.dumps(dex))
+    bundles.seal(folder)
+
+
+def pipe(folder: Path) -> None:
+    (folder / "card.md").unlink()
+    os.mkfifo(folder / "card.md")
+
+
+def contract_without_end(folder: Path) -> None:
+    (folder / CONTRACT_FILE).unlink()
+    (folder / CONTRACT_FILE).symlink_to("/dev/zero")
+
+
+def odd_name(folder: Path) -> None:
+    with open(os.fsencode(folder) + b"/\xff\n", "w"):  # noqa: PTH123  a name that is no text
+        pass
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (corrupt, "model.onnx is not the file that was packed"),
+        (multiclass, "A battle model answers the task binary, and this one's is multiclass."),
+        (empty_booster, "XGBoost cannot load model.ubj: it is empty."),
+        (dex_without_power, "cannot be opened: KeyError."),
+        (pipe, "The bundle's 'card.md' is not a regular file."),
+        (contract_without_end, "The bundle's contract.json is not a regular file."),
+        (odd_name, r"The bundle holds '\udcff\n', which its contract does not list."),
+        (corrupt, "'model.onnx' is not the file that was packed"),
         (another_schema, "has schema version 2, and this server reads 1 only"),
         (off_parity, "does not answer its parity sample through onnx"),
     ],
@@ -53,9 +92,10 @@ def test_a_bundle_that_is_refused_ends_the_process_with_its_sentence(
     spoil(folder)
     with servers.start(tmp_path / "run", "--bundle", str(folder)) as process:
         servers.opened(process)
-        while process.popen.poll() is None:
+        end = time.monotonic() + servers.START_SECONDS
+        while process.popen.poll() is None and time.monotonic() < end:
             assert not process.ready()
-        assert process.wait() == REFUSED
+        assert process.wait(1) == REFUSED
         sentence = process.termination_log.read_text()
         assert words in sentence
         assert sentence.count("\n") == 1
@@ -103,6 +143,68 @@ def test_until_the_model_is_there_requests_are_told_so(bundle: Path, tmp_path: P
     assert phases == [(503, "loading")]
     assert (early.status_code, early.json()["code"]) == (503, "not_ready")
     assert late.status_code == 200
+
+
+@contextmanager
+def held(bundle: Path, folder: Path) -> Iterator[tuple[servers.Process, Path]]:
+    """A server that loads until the file given out is there: its disk is slow to open one file of the bundle."""
+    go = folder / "go"
+    program = (
+        "import os, sys, time\n"
+        "def slow(event, details):\n"
+        "    if event == 'open' and str(details[0]).endswith('card.md'):\n"
+        f"        while not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+        "sys.addaudithook(slow)\n"
+        "from bentos.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    folder.mkdir(exist_ok=True)
+    script = folder / "held.py"
+    script.write_text(program)
+    env = {"PDX_HTTP_PORT": "0", "PDX_ADMIN_PORT": "0", "PDX_HTTP_HOST": "127.0.0.1", "PDX_BUNDLE": str(bundle)}
+    with servers.spawn([sys.executable, str(script)], folder, servers.ROOT, servers.environment(**env)) as process:
+        yield servers.opened(process), go
+
+
+def test_bentomls_paths_wait_for_the_model_and_start_nothing(bundle: Path, tmp_path: Path) -> None:
+    with held(bundle, tmp_path) as (process, go):
+        for path in ("/docs.json", "/static_content/swagger-ui.css"):
+            early = httpx.get(process.rest + path, timeout=5)
+            assert (early.status_code, early.json()["code"]) == (503, "not_ready")
+            assert early.headers["retry-after"] == "1"
+        early = httpx.post(f"{process.rest}/bento/predict_battle", json=GOOD, timeout=5)
+        assert (early.status_code, early.json()["code"]) == (503, "not_ready")
+        assert httpx.get(f"{process.admin}/contract").headers["retry-after"] == "1"
+        go.touch()
+        servers.ready(process)
+        assert httpx.get(f"{process.rest}/docs.json", timeout=30).status_code == 200
+        assert process.text().count("ready with battle") == 1
+        process.popen.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+
+
+def test_bentomls_service_loads_nothing_in_a_process_that_says_it_does(bundle: Path, tmp_path: Path) -> None:
+    program = (
+        "from bentos.state import STATE\n"
+        "STATE.supervised = False\n"
+        "from bentos.service import bento_service\n"
+        "bento_service()()\n"
+        "print(STATE.core)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=servers.environment(PDX_BUNDLE=str(bundle)), cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "None\n"
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_sigterm_while_loading_ends_at_once(bundle: Path, tmp_path: Path, signals: int) -> None:
+    with held(bundle, tmp_path) as (process, _):
+        for _ in range(signals):
+            process.terminate()
+        assert process.wait(10) == 0
+        assert "Traceback" not in process.text()
 
 
 @contextmanager
@@ -185,9 +287,14 @@ def test_a_request_that_does_not_end_does_not_hold_the_process(bundle: Path, tmp
         tmp_path, "--bundle", str(bundle), PDX_STOP_DRAIN_SECONDS="0", PDX_STOP_FINISH_SECONDS="1"
     ) as process:
         servers.ready(process)
-        with half_a_request(process.rest):
+        with half_a_request(process.rest) as (connection, _):
             process.terminate()
             assert process.wait(15) == 0
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"connection: close" in answer
+        assert b'"code":"not_ready"' in answer
+        assert "Traceback" not in process.text()
 
 
 def refuses(rest: str) -> bool:

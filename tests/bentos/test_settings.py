@@ -82,3 +82,38 @@ def test_a_value_out_of_range_is_refused_in_one_sentence(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=rf"^{name} is not usable: [^\n]+\.$"):
         Settings.read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pdx_http", "{bad"), ("pdx_http_port", "1"), ("Pdx_Http_Port", "1"), ("PDX_HTTP", '{"port": 1}')],
+)
+def test_a_name_in_other_letters_or_of_a_whole_group_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=rf"^There is no setting {name}\. Did you mean PDX_HTTP_PORT\?$"):
+        Settings.read()
+
+
+def test_what_kubernetes_says_of_services_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("PDX", "PDX_ADMIN_API", "PDX_HTTP"):
+        for name, value in {
+            "SERVICE_HOST": "10.0.0.11",
+            "SERVICE_PORT": "80",
+            "SERVICE_PORT_REST": "80",
+            "PORT_80_TCP": "tcp://10.0.0.11:80",
+            "PORT_80_TCP_PROTO": "tcp",
+            "PORT_80_TCP_PORT": "80",
+            "PORT_80_TCP_ADDR": "10.0.0.11",
+        }.items():
+            monkeypatch.setenv(f"{service}_{name}", value)
+    monkeypatch.setenv("PDX_ADMIN_API_PORT", "tcp://10.0.0.11:80")
+    assert Settings.read() == Settings.read({"http": {}})
+    assert Settings.read().http.port == 3000
+
+
+def test_a_port_that_is_spelled_wrong_is_no_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDX_ADMN_PORT", "3003")
+    with pytest.raises(SettingsError, match=r"Did you mean PDX_ADMIN_PORT\?$"):
+        Settings.read()
