@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from training.lock import WAIT_S, exclusive
 from training.registry import REPLACED_TAG, PromotionConflict, PromotionRefused, Registry, Version
-from training.verdict import NO_VERSION, Stamp
+from training.verdict import NO_VERSION, TAG, WITHDRAWN, Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ def promote(
             "promotion.forced_because": why or "",
         }
         registry.tag(number, tags)
+        if why and champion:
+            # Or the yes that made it champion would bring back at once what somebody has just taken away.
+            registry.tag(champion, WITHDRAWN)
         claim.check()
         registry.point_champion_at(number)
         now = registry.champion()
@@ -72,6 +75,10 @@ def require_verdict(version: Version, champion: str | None, dataset_digest: str)
         PromotionRefused: one sentence says which of these does not hold.
     """
     stamp = Stamp.of(version.tags)
+    if version.tags.get(TAG) == WITHDRAWN[TAG]:
+        raise PromotionRefused(
+            f"Version {version.number} was taken back by a forced promotion; run `pdx gate {version.number}` again."
+        )
     if stamp is None:
         raise PromotionRefused(f"The gate has not judged version {version.number}; run `pdx gate {version.number}`.")
     if not stamp.passed:

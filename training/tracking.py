@@ -1,8 +1,9 @@
 """What a training run leaves in MLflow: one run a candidate under one run for the whole, each with all its figures."""
 
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,8 +72,10 @@ def log_text(text: str, name: str) -> None:
 
 
 def log_environment() -> None:
-    """Log the exact version of every installed distribution the model depends on."""
-    mlflow.log_text("".join(f"{name}=={version(name)}\n" for name in _REQUIREMENTS), "environment.txt")
+    """Log the Python, the platform and the version of every distribution there is."""
+    installed = sorted({f"{found.name}=={found.version}" for found in distributions()})
+    lines = [f"# Python {platform.python_version()} on {platform.platform()}", *installed]
+    mlflow.log_text("\n".join(lines) + "\n", "environment.txt")
 
 
 def log_model(fitted: Fitted, x: NDArray[np.float32]) -> None:

@@ -208,6 +208,8 @@ def _log(one: Trained, data: Everything, options: Options) -> None:
         "rows": one.fitted.rows,
         "calibration": one.calibration.method,
         "dataset_digest": data.duels.digest,
+        "trials": options.trials,
+        "folds": options.folds,
         **{f"{one.fitted.algorithm}.{key}": value for key, value in one.fitted.params.items()},
     }
     metrics = {**one.measured.metrics(), "rank_log_loss": one.rank_loss, "fit_seconds": one.seconds}

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from bentos.contract import Expectation
 
@@ -17,7 +15,9 @@ FILE = "gate.json"
 NO_VERSION = "none"
 """How a tag spells that there was no champion."""
 
-PENDING = {"gate.verdict": "pending"}
+TAG = "gate.verdict"
+PENDING = {TAG: "pending"}
+WITHDRAWN = {TAG: "withdrawn"}
 """Written before judging: a gate that dies on the way leaves no older yes beside facts that no longer hold."""
 
 
@@ -139,13 +139,19 @@ def _figure(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """The part of a verdict that a promotion asks for, as tags on the version.
+class Stamp(BaseModel):
+    """The part of a verdict that a promotion asks for, as one tag on the version.
+
+    One tag, because tags are written one by one: of two gates that judge a version at once, the stamp is that of one.
 
     Attributes:
+        passed: the answer.
+        against: the champion of then, None where there was none.
+        dataset_digest: of the replay set.
         created: ISO 8601, UTC.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     passed: bool
     against: str | None
@@ -155,28 +161,21 @@ class Stamp:
     @classmethod
     def on(cls, verdict: Verdict) -> Self:
         """The stamp of a verdict."""
-        created: datetime = verdict.created
-        return cls(verdict.passed, verdict.against, verdict.dataset_digest, created.isoformat(timespec="seconds"))
+        return cls(
+            passed=verdict.passed,
+            against=verdict.against,
+            dataset_digest=verdict.dataset_digest,
+            created=verdict.created.isoformat(timespec="seconds"),
+        )
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Self | None:
-        """Read the tags back; None where the gate never finished judging the version."""
-        word = tags.get("gate.verdict")
-        if word not in {"yes", "no"}:
+        """Read it back; None where the gate never finished judging the version, or its verdict was withdrawn."""
+        try:
+            return cls.model_validate_json(tags.get(TAG, ""))
+        except ValidationError:
             return None
-        against = tags.get("gate.against", "")
-        return cls(
-            word == "yes",
-            None if against == NO_VERSION else against,
-            tags.get("gate.dataset_digest", ""),
-            tags.get("gate.time", "an unknown day"),
-        )
 
     def tags(self) -> dict[str, str]:
-        """Tags in the order they are to be written: the answer last, once all it rests on is there."""
-        return {
-            "gate.against": self.against or NO_VERSION,
-            "gate.dataset_digest": self.dataset_digest,
-            "gate.time": self.created,
-            "gate.verdict": "yes" if self.passed else "no",
-        }
+        """The tag."""
+        return {TAG: self.model_dump_json()}

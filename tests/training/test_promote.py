@@ -20,8 +20,12 @@ DIGEST = "d" * 64
 STORES = ["tracking_database", "tracking_server"]
 
 
+def stamp(passed: bool, against: str | None, digest: str) -> Stamp:
+    return Stamp(passed=passed, against=against, dataset_digest=digest, created="2026-01-01T00:00:00+00:00")
+
+
 def judged(registry: Registry, number: str, against: str | None, *, passed: bool = True, digest: str = DIGEST) -> None:
-    registry.tag(number, Stamp(passed, against, digest, "2026-01-01T00:00:00+00:00").tags())
+    registry.tag(number, stamp(passed, against, digest).tags())
 
 
 def with_versions(uri: str, export: Path, count: int = 3, artifacts: Path | None = None) -> Registry:
@@ -71,7 +75,7 @@ def test_champion_is_not_promoted_again(registry: Registry) -> None:
 def test_without_a_verdict_nothing_moves(registry: Registry) -> None:
     with pytest.raises(PromotionRefused, match="has not judged version 1"):
         promote(registry, "1", DIGEST)
-    registry.tag("1", Stamp(True, None, DIGEST, "").tags() | {"gate.verdict": "pending"})
+    registry.tag("1", stamp(True, None, DIGEST).tags() | {"gate.verdict": "pending"})
     with pytest.raises(PromotionRefused, match="has not judged version 1"):
         promote(registry, "1", DIGEST)
     assert registry.champion() is None

@@ -82,6 +82,7 @@ def test_force_needs_a_reason_and_previous_goes_back(pdx: Pdx) -> None:
     assert "why" in pdx("promote", newest, "--force", status=2).stderr.lower()
     assert newest in pdx("promote", newest, "--force", "--why", "to try it").stdout
     pdx("promote", "previous", "--force", "--why", "and back")
+    assert f"Version {newest} was taken back" in pdx("promote", newest, status=2).stderr
     evaluated = json.loads(pdx("evaluate", "--json").stdout)
     assert evaluated["version"] == "1"
     assert evaluated["accuracy"] > 0.93
