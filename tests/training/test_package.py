@@ -112,7 +112,7 @@ def test_other_bundle_is_another_model_and_bento(made: Package, folder: Path, ho
 def test_changed_bundle_is_not_packed(tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle")
     (folder / "card.md").write_text("# Better than it is\n")
-    with pytest.raises(PackageError, match=r"card\.md is not the file that was packed"):
+    with pytest.raises(PackageError, match=r"'card\.md' is not the file that was packed"):
         package(folder, tmp_path / "home")
     assert not list((tmp_path / "home").rglob("contract.json"))
 
