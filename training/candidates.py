@@ -27,6 +27,7 @@ SEED: Final = 20_240_229
 THREADS: Final = 2  # fixed, because histogram sums depend on how rows are shared among threads
 _STOPPING_SHARE = 0.05
 _STOPPING_ROUNDS = 20
+_SCALED_ROWS = 200_000
 
 # Integer-coded columns of a few values whose order means nothing to a linear model.
 ONE_HOT: Final = tuple(
@@ -201,32 +202,26 @@ def fit_logistic_regression(
     params: dict[str, Any],
     seed: int = SEED,
 ) -> Fitted:
-    """Train a logistic regression behind a one-hot encoder (``ONE_HOT``) and a standard scaler (all other columns)."""
+    """Train a logistic regression behind a one-hot encoder (``ONE_HOT``) and a standard scaler (all other columns).
+
+    Both learn from at most ``_SCALED_ROWS`` rows and transform in pieces: on all rows at once their copies would take
+    more memory than everything else in a run.
+    """
     from bentos.battle.features import FEATURES
 
     coded = [FEATURES.index(name) for name in ONE_HOT]
     scaled = [number for number in range(x.shape[1]) if number not in coded]
     rows, classes, weight = _hard(x, label)
-    model = Pipeline(
-        [
-            (
-                "columns",
-                ColumnTransformer(
-                    [
-                        (
-                            "one_hot",
-                            OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32),
-                            coded,
-                        ),
-                        ("scale", StandardScaler(copy=False), scaled),  # of the copy that the selection made
-                    ]
-                ),
-            ),
-            ("model", LogisticRegression(**params, random_state=seed)),
-        ]
-    )
-    model.fit(rows, classes, model__sample_weight=weight)
-    return Fitted("logistic_regression", model, {**params, "seed": seed}, len(x))
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+    columns = ColumnTransformer([("one_hot", encoder, coded), ("scale", StandardScaler(), scaled)])
+    some = np.random.default_rng(seed).choice(len(rows), min(len(rows), _SCALED_ROWS), replace=False)
+    columns.fit(rows[some])
+    matrix = np.empty((len(rows), columns.transform(rows[:1]).shape[1]), np.float32)
+    for start in range(0, len(rows), _SCALED_ROWS):
+        matrix[start : start + _SCALED_ROWS] = columns.transform(rows[start : start + _SCALED_ROWS])
+    model = LogisticRegression(**params, random_state=seed).fit(matrix, classes, sample_weight=weight)
+    pipeline = Pipeline([("columns", columns), ("model", model)])
+    return Fitted("logistic_regression", pipeline, {**params, "seed": seed}, len(x))
 
 
 def _linear_importance(model: Pipeline, features: Sequence[str]) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ _IMPORTANCE: Final = {
     "xgboost": "share of total gain",
     "random_forest": "share of impurity removed",
     "logistic_regression": "share of absolute weights of scaled columns",
+    "hist_gradient_boosting": "share of log loss added by shuffling",
 }
 DEMO: Final = ("xgboost", "logistic_regression")
 """The candidates that take every row; the demo trains these."""
@@ -224,13 +225,15 @@ def _log(one: Trained, data: Everything, options: Options) -> None:
     tracking.log_environment()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        importances = one.fitted.importance(features.FEATURES)
+        importances = one.fitted.importance(features.FEATURES) or validate.shuffling_importance(
+            one.fitted, data.calibration.matrix.x, data.calibration.first_frequency(), features.FEATURES, options.seed
+        )
         report.draw(
             folder,
             one.p,
             data.gate.outcomes,
-            importances=importances or None,
-            importance_label=_IMPORTANCE.get(one.fitted.algorithm, ""),
+            importances=importances,
+            importance_label=_IMPORTANCE[one.fitted.algorithm],
             curve=_curve(one, data, options),
         )
         (folder / "breakdown.json").write_text(json.dumps(_tables(one, data), indent=1, ensure_ascii=False))

@@ -5,6 +5,8 @@ import numpy as np
 import optuna
 import pytest
 
+from bentos.battle.features import FEATURES
+from tests.exports import fitted_small
 from training import prepare, validate
 from training.candidates import CANDIDATES, SEED, Candidate, Fitted
 from training.prepare import TrainingSet
@@ -44,6 +46,16 @@ def test_the_learning_curve_ends_with_the_whole(data: TrainingSet) -> None:
     assert rows == sorted(rows)
     assert rows[-1] == len(data)
     assert errors == [pytest.approx(1 / n) for n in rows]
+
+
+def test_shuffling_finds_the_feature_that_matters(data: TrainingSet) -> None:
+    fitted = fitted_small("hist_gradient_boosting")
+    assert fitted.importance(FEATURES) == {}
+    # It was trained on outcomes drawn from the damage race, so that is what it lives on.
+    shares = validate.shuffling_importance(fitted, data.x, data.label.astype(np.float64), FEATURES)
+    assert max(shares, key=lambda name: shares[name]) == "race"
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) >= 0
 
 
 def test_tuning_goes_on_where_it_stopped(data: TrainingSet, tmp_path: Path) -> None:
