@@ -1,4 +1,4 @@
-"""Measures what README.md and docs/training.md say in numbers, and writes them there.
+"""Measures what README.md, docs/training.md and docs/model-card.md say in numbers, and writes them there.
 
     .venv/bin/python tools/figures.py            measure everything, about 10 minutes on two idle cores
     .venv/bin/python tools/figures.py --write    only write the last measurement (docs/numbers.json) into the files
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "docs" / "numbers.json"
+CARD = ROOT / "docs" / "model-card.md"
+COST = """
+
+## What it costs
+<!-- numbers cost: written by tools/figures.py -->
+<!-- end of numbers -->
+"""
 PDX = ROOT / ".venv" / "bin" / "pdx"
 PORT, ADMIN_PORT = 13000, 13002
 STARTS = 5
@@ -41,8 +48,12 @@ def run(command: list[str], home: Path) -> tuple[float, float]:
     return time.monotonic() - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 
 
-def serving(bundle: Path) -> dict[str, float]:
-    """Start the server some times; median seconds to ready, then latency and memory of one that was used."""
+ASK = {"pokemon_a": "Pikachu", "pokemon_b": "Gyarados", "available_moves_a": ["thunderbolt", "irontail"]}
+"""The request of README.md."""
+
+
+def serving(bundle: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Start the server some times: median seconds to ready, then latency and memory of one; and what it answers."""
     from training.serving import Serving
 
     os.environ["PDX_STOP_DRAIN_SECONDS"] = "0"
@@ -55,13 +66,15 @@ def serving(bundle: Path) -> dict[str, float]:
         usual = _median_ms(server, {"pokemon_a": "pikachu", "pokemon_b": "venusaur"})
         largest = _median_ms(server, {"pokemon_a": "mew", "pokemon_b": "mew"})
         status = Path(f"/proc/{server.process.pid}/status").read_text()
+        answer = server.predict(ASK)
     memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
-    return {
+    measured = {
         "ready_seconds": statistics.median(starts),
         "memory_mib": memory,
         "usual_ms": usual,
         "largest_ms": largest,
     }
+    return measured, {**answer, "prediction_id": "…"}
 
 
 def _median_ms(server: "Serving", body: dict[str, Any]) -> float:
@@ -82,8 +95,10 @@ def measure() -> dict[str, Any]:
             [str(PDX), "evaluate", "--json", "--home", str(home)], cwd=ROOT, check=True, capture_output=True, text=True
         )
         figures = json.loads(told.stdout)
-        served = serving(home / "bundles" / figures["version"])
-        contract = json.loads((home / "bundles" / figures["version"] / "contract.json").read_text())
+        served, answer = serving(home / "bundles" / figures["version"])
+        bundle = home / "bundles" / figures["version"]
+        contract = json.loads((bundle / "contract.json").read_text())
+        CARD.write_text((bundle / "card.md").read_text().rstrip() + COST)
         all_seconds, all_gib = run([str(PDX), "all"], home / "all")
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
@@ -92,6 +107,7 @@ def measure() -> dict[str, Any]:
         "parity": contract["parity"]["max_difference"],
         "figures": {name: value for name, value in figures.items() if name != "version"},
         "serving": served,
+        "answer": answer,
         "tried": tried(),
         "runs": {
             "demo_seconds": demo_seconds,
@@ -140,6 +156,11 @@ def tried_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def answer_block(result: dict[str, Any]) -> str:
+    """The answer that README.md shows, as JSON."""
+    return f"```json\n{json.dumps(result['answer'], indent=1, ensure_ascii=False)}\n```"
+
+
 def model_table(result: dict[str, Any]) -> str:
     """What the model reaches, as Markdown."""
     f = result["figures"]
@@ -180,8 +201,8 @@ def serving_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-BLOCKS = {"model": model_table, "cost": serving_table, "tried": tried_table}
-FILES = (ROOT / "README.md", ROOT / "docs" / "training.md")
+BLOCKS = {"model": model_table, "cost": serving_table, "tried": tried_table, "answer": answer_block}
+FILES = (ROOT / "README.md", ROOT / "docs" / "training.md", CARD)
 
 
 def filled(text: str, result: dict[str, Any]) -> str:
