@@ -95,8 +95,8 @@ def measure() -> dict[str, Any]:
             [str(PDX), "evaluate", "--json", "--home", str(home)], cwd=ROOT, check=True, capture_output=True, text=True
         )
         figures = json.loads(told.stdout)
-        served, answer = serving(home / "bundles" / figures["version"])
         bundle = home / "bundles" / figures["version"]
+        served, answer = serving(bundle)
         contract = json.loads((bundle / "contract.json").read_text())
         CARD.write_text((bundle / "card.md").read_text().rstrip() + COST)
         all_seconds, all_gib = run([str(PDX), "all"], home / "all")
