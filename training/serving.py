@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pydantic import ValidationError
+
 from bentos.contract import CONTRACT_FILE, Contract
 from bentos.errors import PredictionDexError
 
@@ -109,8 +111,11 @@ class Serving:
 
 def _require_ours(process: subprocess.Popen[bytes], url: str, contract: Contract) -> None:
     """Another server on the port would answer as well, with another model."""
-    with urllib.request.urlopen(url, timeout=_ANSWER_WITHIN_S) as answer:  # noqa: S310
-        served = Contract.model_validate_json(answer.read())
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWER_WITHIN_S) as answer:  # noqa: S310
+            served = Contract.model_validate_json(answer.read())
+    except (OSError, ValidationError):
+        served = None
     if process.poll() is not None or served != contract:
         raise ServingError("Another server answers on this port; stop it, or choose another with --port.")
 

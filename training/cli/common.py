@@ -33,7 +33,7 @@ def tell(line: str) -> None:
 
 def _without_password(text: str) -> str:
     """A library's message may quote the URL it was given, with user and password in it."""
-    return re.sub(r"(\w://)[^/\s@]*@", r"\1***@", text)
+    return re.sub(r"(\w://)\S*@", r"\1***@", text)
 
 
 @contextmanager
