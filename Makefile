@@ -12,6 +12,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 ONCE ?=
 K ?=
+ARGS ?=
 PYTHON ?=
 export PYTHON
 
@@ -44,6 +45,14 @@ test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' pic
 	@mkdir -p .pdx/coverage
 	.venv/bin/pytest -m 'not e2e' -rs $(if $(K),-k '$(K)',--cov)
 
+.PHONY: load
+load: $(ENVS) ## Load a running server with Locust and judge it by the SLO; ARGS='--help' for the options
+	.venv/bin/python -m loadtests $(ARGS)
+
+.PHONY: bench
+bench: $(ENVS) ## Measure this server beside its peers, each in an environment of its own; ARGS='--quick'
+	.venv/bin/python -m loadtests.bench $(ARGS)
+
 .PHONY: lint
 lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	.venv/bin/ruff check
@@ -51,6 +60,8 @@ lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) tools/lock.py --check
+	$(PY) tools/protos.py --check
+	$(PY) tools/settings_doc.py --check
 	$(PY) tools/figures.py --check
 	.venv/bin/yamllint --strict .
 
@@ -63,7 +74,7 @@ fmt: .venv/.ready ## Mend what can be mended: format, import order, safe fixes
 clean: ## Remove environments, caches and .pdx, with the models and runs that are in it
 	rm -rf .venv .venv-serving .pdx training/engine/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
-	find bentos training tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bentos loadtests training tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv, where the machine has none.
 .pdx/uv/bin/uv: requirements/uv.txt
@@ -78,7 +89,7 @@ clean: ## Remove environments, caches and .pdx, with the models and runs that ar
 	@python=$$(sh tools/find-python.sh); \
 	echo "Installing the training and development packages into .venv"; \
 	$(UV) venv --quiet --allow-existing --python "$$python" .venv
-	@$(UV) pip sync --quiet --require-hashes --python $(PY) requirements/dev.txt
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(PY) requirements/dev.txt
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --python $(PY) --editable .
 	@touch $@
 

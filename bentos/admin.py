@@ -1,46 +1,91 @@
 """The door for the kubelet, Prometheus and the rollout driver: nothing here is for users."""
 
+import asyncio
+from collections.abc import Callable
+
 import orjson
 
-from bentos.asgi import Receive, Scope, Send, error_body, error_headers, respond, status_of, unexpected
 from bentos.errors import MethodNotAllowed, NotFound, PredictionDexError
+from bentos.http import Answer, Request, Response, refusal, unexpected
+from bentos.metrics import Metrics
+from bentos.routes import READ
 from bentos.state import State
+
+_GOLDEN = "golden.json.gz"
 
 
 class Admin:
-    """ASGI app with ``/livez``, ``/readyz`` and ``/contract``."""
+    """Answers ``/livez``, ``/readyz``, ``/metrics``, ``/contract`` and ``/golden``.
 
-    def __init__(self, state: State) -> None:
+    Args:
+        state: of the process.
+        metrics: what ``/metrics`` shows.
+        stalled: says in one sentence what has stopped working, or None; liveness asks it.
+    """
+
+    stopping = False
+
+    def __init__(self, state: State, metrics: Metrics, stalled: Callable[[], str | None]) -> None:
         self._state = state
-        self._routes = {"/livez": self._live, "/readyz": self._ready, "/contract": self._contract}
+        self._metrics = metrics
+        self._stalled = stalled
+        self._routes: dict[str, Callable[[Request], Answer]] = {
+            "/livez": self._live,
+            "/readyz": self._ready,
+            "/metrics": self._scrape,
+            "/contract": self._contract,
+            "/golden": self._golden,
+        }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
+    def admit(self, request: Request) -> None:
+        """Everything is let in: whoever reaches this port belongs to the cluster."""
+
+    def release(self, request: Request) -> None:
+        """Nothing is counted here."""
+
+    def refuse(self, request: Request | None, error: PredictionDexError) -> Response:  # noqa: ARG002  Handler's
+        """The answer to what cannot be handled."""
+        return refusal(error)
+
+    def handle(self, request: Request) -> Answer:
         """Answer one request."""
-        headers: list[tuple[bytes, bytes]] = []
         try:
-            status, body = self._answer(scope["path"], scope["method"])
+            return self._find(request)(request)
         except PredictionDexError as error:
-            status, body, headers = status_of(error), error_body(error), error_headers(error)
+            return refusal(error)
         # For a bug of ours the caller gets our error shape too, and the log gets the rest.
         except Exception as error:  # noqa: BLE001
-            bug = unexpected(scope["path"], error)
-            status, body = status_of(bug), error_body(bug)
-        await respond(send, status, body, headers=headers)
+            return refusal(unexpected(request.path, error))
 
-    def _answer(self, path: str, method: str) -> tuple[int, bytes]:
-        route = self._routes.get(path)
+    def _find(self, request: Request) -> Callable[[Request], Answer]:
+        route = self._routes.get(request.path)
         if route is None:
             raise NotFound(f"There is no such route; those that exist are {', '.join(self._routes)}.")
-        if method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed(f"{path} answers GET and HEAD only.", [{"allow": "GET, HEAD"}])
-        return route()
+        if request.method not in READ:
+            raise MethodNotAllowed(f"{request.path} answers GET and HEAD only.", [{"allow": "GET, HEAD"}])
+        return route
 
-    def _live(self) -> tuple[int, bytes]:
-        return 200, b'{"status":"live"}'
+    def _live(self, _: Request) -> Response:
+        problem = self._stalled()
+        if problem is not None:
+            return Response(503, orjson.dumps({"status": "stalled", "problem": problem}))
+        return Response(200, b'{"status":"live"}')
 
-    def _ready(self) -> tuple[int, bytes]:
+    def _ready(self, _: Request) -> Response:
         phase = self._state.phase
-        return 200 if phase == "ready" else 503, orjson.dumps({"status": phase})
+        return Response(200 if phase == "ready" else 503, orjson.dumps({"status": phase}))
 
-    def _contract(self) -> tuple[int, bytes]:
-        return 200, self._state.require().contract.model_dump_json().encode()
+    async def _scrape(self, _: Request) -> Response:
+        # In a thread: a scrape of a busy replica takes milliseconds, and the loop has requests to answer.
+        body, kind = await asyncio.to_thread(self._metrics.expose)
+        return Response(200, body, kind)
+
+    def _contract(self, _: Request) -> Response:
+        return Response(200, self._state.require().contract.model_dump_json().encode())
+
+    def _golden(self, _: Request) -> Response:
+        bundle = self._state.require().bundle
+        if _GOLDEN not in bundle.contract.files:
+            raise NotFound("The bundle has no golden requests.")
+        packed = bundle.path(_GOLDEN).read_bytes()
+        return Response(200, packed, headers=((b"content-encoding", b"gzip"),))

@@ -109,14 +109,18 @@ class RuntimePlan(_Part):
         crossover_rows: batches of this many rows and more go to XGBoost; None where there is no ``model.ubj``.
         threads: threads either runtime may use.
         input_dtype: dtype of the ONNX input tensor and of the feature matrix.
-        onnx_input: name of the ONNX input tensor of shape [n, features].
+        onnx_inputs: what the graph takes: one ``matrix`` [n, features], or the contract's ``columns``, each as a tensor
+            [n, 1] of the column's name.
+        onnx_input: name of the ONNX input tensor of shape [n, features]; nothing of ``columns``.
         onnx_output: name of the ONNX output tensor read: [n, classes] probabilities or [n, 1] values.
-        ubj_input: what the booster is fed: the feature matrix itself, or the output of the ONNX preprocessing.
+        ubj_input: what the booster is fed: the feature matrix itself, or the output of the ONNX preprocessing, the one
+            tensor that ``preprocess.onnx`` makes of the same inputs.
     """
 
     crossover_rows: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     input_dtype: Literal["float32", "float64"] = "float32"
+    onnx_inputs: Literal["matrix", "columns"] = "matrix"
     onnx_input: str = "input"
     onnx_output: str = "probabilities"
     ubj_input: Literal["features", "onnx_preprocessing"] = "features"
@@ -153,9 +157,9 @@ class MonitoredColumn(_Part):
 
 
 class ScoreBins(_Part):
-    """Inner bin edges of the score and the reference share of each bin."""
+    """Inner bin edges of the score and the reference share of each bin; a regressor's score is its value."""
 
-    edges: list[Probability]
+    edges: list[float]
     shares: list[Probability]
 
 

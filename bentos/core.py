@@ -1,24 +1,54 @@
 """The transport-free core: a verified bundle that answers. Every door translates to this and back, nothing more."""
 
 import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.battle.adapter import BattleAdapter
-from bentos.battle.features import Matrix, restore
+from bentos.adapter import Adapter, Rows, Scores
+from bentos.battle.adapter import BattleAdapter, Duel
 from bentos.battle.schemas import BattleAnswer, ModelVersion
 from bentos.bundle import Bundle
 from bentos.calibration import calibrate
 from bentos.contract import Contract, Task
-from bentos.errors import BundleError, ContractError, ParityError, RequestError
+from bentos.errors import BundleError, ContractError, NotFound, ParityError, RequestError, TooManyRows
+from bentos.ids import Ids
+from bentos.records import Records
 from bentos.runtime import Name, Runtime
+from bentos.tabular import TabularAdapter
+from bentos.tensor import DTYPES, Tensor, TensorSpec
+
+MOST_ROWS: Final = 10_000
+IDS_UP_TO: Final = 64
+"""Rows of a request up to which each gets a prediction id without being asked for."""
 
 log = logging.getLogger(__name__)
+
+
+class Prediction(NamedTuple):
+    """What the core says of one request, and what it took.
+
+    Attributes:
+        outputs: tensors in the order of ``Core.outputs``; none for a duel, which has an answer of its own.
+        ids: a signed prediction id a row, or none.
+        rows: how many rows were scored.
+        seconds: time in the model and its calibration, in seconds.
+        score: what is watched for drift: P(class 1), the greatest P of a class, or the value, of the observed row.
+        observed: the monitored columns of the observed row [monitored], or None where nothing is monitored.
+        answer: the ranking of a duel.
+    """
+
+    outputs: tuple[Tensor, ...]
+    ids: list[str]
+    rows: int
+    seconds: float
+    score: float
+    observed: NDArray[np.float64] | None = None
+    answer: BattleAnswer | None = None
 
 
 class Core:
@@ -27,24 +57,43 @@ class Core:
     Attributes:
         bundle: the verified bundle.
         runtime: its model files, loaded.
-        adapter: what turns requests into rows and scores into answers.
+        adapter: what turns requests into rows.
+        outputs: the tensors that are answered, in order.
+        ids: signs prediction ids.
+        most_rows: rows that one request may have.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, adapter: BattleAdapter) -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime, adapter: Adapter, ids: Ids, most_rows: int) -> None:
+        contract = bundle.contract
         self.bundle = bundle
         self.runtime = runtime
         self.adapter = adapter
-        self._version = ModelVersion(name=bundle.contract.name, version=bundle.contract.version)
+        self.ids = ids
+        self.most_rows = most_rows
+        self._records = Records(contract)
+        self.outputs = tuple(
+            TensorSpec(output.name, output.datatype, (-1, output.columns)) for output in contract.outputs
+        )
+        self._version = ModelVersion(name=contract.name, version=contract.version)
+        self._calibrated = contract.calibration.method != "none"
+        self._monitored = bool(contract.monitored)
+        self._classes = np.array(contract.classes or [], np.object_)
+        self._random = np.random.default_rng()
 
     @classmethod
-    def open(cls, folder: Path) -> "Core":
+    def open(cls, folder: Path, ids: Ids | None = None, most_rows: int = MOST_ROWS) -> "Core":
         """Load a bundle and answer its parity sample through every runtime it has.
+
+        Args:
+            folder: the bundle.
+            ids: signs prediction ids; None makes ids that only this core can read.
+            most_rows: rows that one request may have.
 
         Raises:
             BundleError: the bundle cannot be served; one sentence says why.
         """
         try:
-            return cls._open(folder)
+            return cls._open(folder, ids or Ids(), most_rows)
         except BundleError:
             raise
         # What a damaged or foreign file does to NumPy and the runtimes has no common base but Exception.
@@ -53,14 +102,13 @@ class Core:
             raise BundleError(f"The bundle cannot be opened: {type(error).__name__}.") from error
 
     @classmethod
-    def _open(cls, folder: Path) -> "Core":
+    def _open(cls, folder: Path, ids: Ids, most_rows: int) -> "Core":
         bundle = Bundle.load(folder)
-        if bundle.contract.adapter != "battle":
-            raise ContractError(f"This server has no {bundle.contract.adapter} adapter.")
-        if bundle.contract.task is not Task.BINARY:
-            raise ContractError(f"A battle model answers the task binary, and this one's is {bundle.contract.task}.")
-        adapter = BattleAdapter(bundle)
-        core = cls(bundle, Runtime(bundle), adapter)
+        task = bundle.contract.task
+        if bundle.contract.adapter == "battle" and task is not Task.BINARY:
+            raise ContractError(f"A battle model answers the task binary, and this one's is {task}.")
+        adapter = BattleAdapter(bundle) if bundle.contract.adapter == "battle" else TabularAdapter(bundle)
+        core = cls(bundle, Runtime(bundle), adapter, ids, most_rows)
         core.check_parity()
         return core
 
@@ -69,13 +117,69 @@ class Core:
         """The contract of the bundle."""
         return self.bundle.contract
 
-    def probabilities(self, columns: Mapping[str, Sequence[str] | NDArray[Any]]) -> NDArray[np.float64]:
-        """Probability of the positive class [n], calibrated, for rows given as ``contract.columns``, each [n].
+    @property
+    def duels(self) -> BattleAdapter:
+        """The adapter of a model of duels; raises NotFound where the model is another one."""
+        if not isinstance(self.adapter, BattleAdapter):
+            raise NotFound(f"{self.contract.name} is no model of duels.")
+        return self.adapter
+
+    def check_model(self, name: str, version: str | None = None) -> None:
+        """Raise NotFound where a model or version is asked for that is not the one here."""
+        if name != self.contract.name:
+            raise NotFound(f"There is no model {name[:64]!r}; this server has {self.contract.name}.")
+        if version is not None and version != self.contract.version:
+            raise NotFound(
+                f"There is no version {version[:64]!r} of {self.contract.name}; this server has "
+                f"{self.contract.version}."
+            )
+
+    def scores(self, rows: Rows, runtime: Name | None = None) -> Scores:
+        """Score rows: calibrated, and finished as their adapter wants it; by the faster runtime, or by a given one."""
+        raw = self.runtime.predict(rows.x) if runtime is None else self.runtime.predict_with(runtime, rows.x)
+        p = calibrate(self.contract.calibration, raw) if self._calibrated else raw
+        return p if rows.finish is None else rows.finish(p)
+
+    def probabilities(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Scores:
+        """Scores of rows given as ``contract.columns``, each [n].
 
         Raises:
             InvalidInput: a row cannot be scored.
         """
-        return self._answer(self.adapter.matrix(columns))
+        return self.scores(self.adapter.columns(columns))
+
+    def tensors(self, given: Sequence[Tensor]) -> Rows:
+        """Rows from the tensors of a request; raises InvalidInput and TooManyRows."""
+        if given and given[0].data.ndim:
+            self._bound(len(given[0].data))
+        return self.adapter.tensors(given)
+
+    def records(self, given: Sequence[Any]) -> Rows:
+        """Rows from JSON objects of named columns; raises InvalidInput, naming row and column, and TooManyRows."""
+        self._bound(len(given))
+        return self.adapter.columns(self._records.columns(given))
+
+    def predict(self, rows: Rows, *, ids: bool | None = None) -> Prediction:
+        """Score the rows of one request.
+
+        Args:
+            rows: from the adapter.
+            ids: whether each row gets a prediction id; None gives them up to 64 rows.
+        """
+        start = perf_counter()
+        scores = self.scores(rows)
+        seconds = perf_counter() - start
+        signed = self.ids.rows(self.contract, scores) if ids or (ids is None and rows.n <= IDS_UP_TO) else []
+        seen = 0 if rows.n == 1 else int(self._random.integers(rows.n))
+        score = scores[seen]
+        return Prediction(
+            outputs=self._outputs(scores),
+            ids=signed,
+            rows=rows.n,
+            seconds=seconds,
+            score=float(score if scores.ndim == 1 else score.max()),
+            observed=self.adapter.observation(rows, seen) if self._monitored else None,
+        )
 
     def battle(
         self,
@@ -88,31 +192,55 @@ class Core:
 
         Raises:
             InvalidInput: a name is unknown, an attack is not A's or B's, or there is none.
+            NotFound: the model is none of duels.
         """
-        duel = self.adapter.duel(pokemon_a, pokemon_b, moves_a, moves_b)
-        p = self._answer(self.adapter.pairings(duel)).reshape(len(duel.moves_a), len(duel.moves_b))
-        ranking = self.adapter.rank(duel, p)
-        return BattleAnswer(
-            recommended_move=ranking[0].move,
-            win_probability=ranking[0].win_probability,
+        answer = self.rank(self.duel(pokemon_a, pokemon_b, moves_a, moves_b)).answer
+        assert answer is not None  # noqa: S101  for the type checker: rank always has one
+        return answer
+
+    def duel(
+        self, pokemon_a: str, pokemon_b: str, moves_a: Sequence[str] | None, moves_b: Sequence[str] | None
+    ) -> Duel:
+        """A request of the battle route in codes, checked; raises as ``battle`` does."""
+        return self.duels.duel(pokemon_a, pokemon_b, moves_a, moves_b)
+
+    def rank(self, duel: Duel) -> Prediction:
+        """Score all pairings of a duel and rank the attacks of A."""
+        adapter = self.duels
+        start = perf_counter()
+        rows = adapter.pairings(duel)
+        p = self.scores(rows).reshape(len(duel.moves_a), len(duel.moves_b))
+        seconds = perf_counter() - start
+        ranking = adapter.rank(duel, p)
+        best = ranking[0]
+        ident = self.ids.duel(
+            self.contract, duel.pokemon_a, best.move, duel.pokemon_b, best.best_reply, p=best.win_probability
+        )
+        answer = BattleAnswer(
+            recommended_move=best.move,
+            win_probability=best.win_probability,
             all_moves=ranking,
             model=self._version,
-            prediction_id=uuid.uuid4().hex,
+            prediction_id=ident,
         )
+        observed = adapter.observation(rows, 0) if self._monitored else None
+        return Prediction((), [ident], rows.n, seconds, best.win_probability, observed, answer)
 
     def check_parity(self) -> None:
         """Answer the parity sample through every runtime; raises ParityError with the runtime and the difference."""
         parity = self.contract.parity
-        names = [column.name for column in self.contract.columns]
-        columns = {name: [str(row[i]) for row in parity.rows] for i, name in enumerate(names)}
+        columns = {column.name: [row[i] for row in parity.rows] for i, column in enumerate(self.contract.columns)}
         try:
-            matrix = self.adapter.matrix(columns)
+            rows = self.adapter.columns(columns)
         except RequestError as error:
             raise ParityError(f"The parity sample does not fit the bundle's tables: {error}") from error
+        expected = np.array(parity.expected)
         # A binary task is expected as the one probability that is answered, or as that of each class.
-        expected = np.array([row[-1] for row in parity.expected])
+        expected = expected if self.contract.task is Task.MULTICLASS else expected[:, -1]
+        # Probabilities are compared as they are, values relative to their own size.
+        size = np.maximum(1.0, np.abs(expected)) if self.contract.task is Task.REGRESSION else 1.0
         for name in self.runtime.names:
-            off = np.abs(self._answer(matrix, name) - expected)
+            off = np.abs(self.scores(rows, name) - expected) / size
             # NaN is no agreement, so the question is not whether the difference is above the tolerance.
             if not np.all(off <= parity.tolerance):
                 raise ParityError(
@@ -120,7 +248,26 @@ class Core:
                     f"off by up to {np.max(off):.2g}, and {parity.tolerance:.0e} is allowed."
                 )
 
-    def _answer(self, matrix: Matrix, runtime: Name | None = None) -> NDArray[np.float64]:
-        raw = self.runtime.predict(matrix.x) if runtime is None else self.runtime.predict_with(runtime, matrix.x)
-        p = calibrate(self.contract.calibration, raw)
-        return restore(p, matrix) if self.contract.symmetrisation == "canonical_order" else p
+    def _bound(self, rows: int) -> None:
+        if rows > self.most_rows:
+            raise TooManyRows(
+                f"The request has {rows} rows, and {self.most_rows} are accepted.", [{"limit_rows": self.most_rows}]
+            )
+
+    def _outputs(self, scores: Scores) -> tuple[Tensor, ...]:
+        return tuple(Tensor(spec.name, spec.datatype, self._output(spec, scores)) for spec in self.outputs)
+
+    def _output(self, spec: TensorSpec, scores: Scores) -> NDArray[Any]:
+        dtype = DTYPES[spec.datatype]
+        if spec.name == "value":
+            return scores.reshape(-1, 1).astype(dtype)
+        binary = scores.ndim == 1
+        if spec.name == "probabilities":
+            whole = np.empty((len(scores), 2)) if binary else scores
+            if binary:
+                whole[:, 1] = scores
+                whole[:, 0] = 1.0 - scores
+            return whole.astype(dtype)
+        winner = (scores >= 0.5).astype(np.intp) if binary else scores.argmax(axis=1)
+        labels: NDArray[Any] = self._classes[winner].astype(dtype)
+        return labels.reshape(-1, 1)

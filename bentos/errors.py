@@ -8,12 +8,19 @@
     ├── SettingsError               a setting is unknown or out of range; the process must not start
     └── RequestError                the caller's request cannot be answered; carries ``details``
         ├── InvalidInput            a value is of the wrong type, out of range, or not allowed together with others
-        │   └── UnknownName         a species or an attack does not exist; ``details`` has the nearest valid names
-        ├── PayloadTooLarge         the body has more bytes than the server reads
-        ├── UnsupportedMediaType    the body is announced as something other than JSON
+        │   ├── UnknownName         a species or an attack does not exist; ``details`` has the nearest valid names
+        │   └── PredictionRefused   a prediction id was not signed here, is too old, or of another model
+        ├── PayloadTooLarge         the body, or what it unpacks to, has more bytes than the server reads
+        ├── TooManyRows             the request has more rows than one may have
+        ├── HeadersTooLarge         the request's head has more bytes than the server reads
+        ├── UnsupportedMediaType    the body is announced in a format or packing that the route does not read
         ├── NotFound                no such route, model or version
         ├── MethodNotAllowed        the route exists, the method does not
+        ├── Unauthorized            an API key is needed, and none of those that are known came
+        ├── TooSlow                 the request did not arrive in the time it is given
+        ├── DeadlineExceeded        the caller's own deadline passed; nothing was computed after it
         └── NotReady                the model is loading, or the process is stopping
+            └── Overloaded          as many requests as allowed are in flight already
 
 The message is one sentence that a caller can act on; it never holds a path or a stack trace. Each transport maps
 these to its own codes in exactly one table.
@@ -84,6 +91,12 @@ class UnknownName(InvalidInput):
     code = "unknown_name"
 
 
+class PredictionRefused(InvalidInput):
+    """A prediction id that was not signed here, is too old, or of another model."""
+
+    code = "prediction_refused"
+
+
 class NotFound(RequestError):
     """No such route, model or version."""
 
@@ -96,8 +109,20 @@ class PayloadTooLarge(RequestError):
     code = "payload_too_large"
 
 
+class TooManyRows(RequestError):
+    """More rows than one request may have."""
+
+    code = "too_many_rows"
+
+
+class HeadersTooLarge(RequestError):
+    """The head of the request has more bytes than the server reads."""
+
+    code = "headers_too_large"
+
+
 class UnsupportedMediaType(RequestError):
-    """The body is announced as something other than JSON."""
+    """The body is announced in a format or packing that the route does not read."""
 
     code = "unsupported_media_type"
 
@@ -112,3 +137,27 @@ class NotReady(RequestError):
     """The model is loading, or the process is stopping."""
 
     code = "not_ready"
+
+
+class Overloaded(NotReady):
+    """As many requests as allowed are in flight already."""
+
+    code = "overloaded"
+
+
+class Unauthorized(RequestError):
+    """An API key is needed, and none of those that are known came."""
+
+    code = "unauthorized"
+
+
+class TooSlow(RequestError):
+    """The request did not arrive in the time it is given."""
+
+    code = "too_slow"
+
+
+class DeadlineExceeded(RequestError):
+    """The caller's own deadline passed; nothing was computed after it."""
+
+    code = "deadline_exceeded"

@@ -6,18 +6,24 @@ import logging
 import os
 import socket
 from collections.abc import Generator
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
-from bentos.admin import Admin
-from bentos.asgi import App
 from bentos.errors import SettingsError
+from bentos.protocol import Handler, HttpProtocol, Limits, Sweeper, sweep_seconds
 from bentos.settings import Admin as AdminSettings
-from bentos.state import State
 
 _BACKLOG: Final = 2048
 """Connections the kernel holds while the loop is busy with a large batch."""
+
+_FLUSH_SECONDS: Final = 0.05
+"""What is left to the last answers to leave before the loop ends."""
+_ADMIN: Final = Limits(
+    header_bytes=16 << 10, header_seconds=5, body_bytes=1 << 10, body_seconds=5, keep_alive_seconds=75, connections=256
+)
+"""The admin door's, which are no settings: its few callers send requests without bodies."""
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +39,15 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """uvicorn for one app on one socket, whose signals are handled by whoever runs the process."""
+    """uvicorn with our protocol for one handler on one socket, its signals handled by whoever runs the process."""
 
-    def __init__(
-        self, app: App, listener: socket.socket, *, keep_alive_seconds: int = 5, finish_seconds: float = 1
-    ) -> None:
+    def __init__(self, handler: Handler, listener: socket.socket, limits: Limits, *, finish_seconds: float = 1) -> None:
+        self._handler = handler
+        self._limits = limits
         super().__init__(
             uvicorn.Config(
-                app,
-                # httptools reads headers without a bound, drops the body of a request that offers an upgrade, and
-                # lets through a length of thousands of digits.
-                http="h11",
+                _no_app,
+                http=cast("type[asyncio.Protocol]", self._protocol),
                 lifespan="off",
                 ws="none",
                 interface="asgi3",
@@ -51,13 +55,16 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=keep_alive_seconds,
                 timeout_graceful_shutdown=max(1, round(finish_seconds)),
             )
         )
         self.port: int = listener.getsockname()[1]
         self._listener = listener
         self._task: asyncio.Task[None] | None = None
+
+    def _protocol(self, *, server_state: ServerState, **_: Any) -> HttpProtocol:
+        """What uvicorn calls for each connection."""
+        return HttpProtocol(self._handler, self._limits, server_state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -66,8 +73,19 @@ class Server(uvicorn.Server):
 
     def start(self) -> asyncio.Task[None]:
         """Serve in a task of the running loop."""
-        self._task = asyncio.create_task(self.serve([self._listener]))
+        self._task = asyncio.create_task(self._run())
         return self._task
+
+    async def _run(self) -> None:
+        sweep = asyncio.create_task(Sweeper(self.server_state, sweep_seconds(self._limits)).run())
+        try:
+            await self.serve([self._listener])
+        finally:
+            sweep.cancel()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.cut()
+            await asyncio.sleep(_FLUSH_SECONDS)
 
     async def stop(self) -> None:
         """Close idle connections, finish what is in flight, and return."""
@@ -76,8 +94,10 @@ class Server(uvicorn.Server):
             await self._task
 
 
-class AdminServer(Server):
+def admin_server(settings: AdminSettings, handler: Handler) -> Server:
     """The admin door on its own socket."""
+    return Server(handler, bind(settings.host, settings.port, "PDX_ADMIN_PORT"), _ADMIN)
 
-    def __init__(self, settings: AdminSettings, state: State) -> None:
-        super().__init__(Admin(state), bind(settings.host, settings.port, "PDX_ADMIN_PORT"))
+
+async def _no_app(scope: Any, receive: Any, send: Any) -> None:
+    """Uvicorn wants an app; our protocol never asks one."""

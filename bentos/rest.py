@@ -1,239 +1,337 @@
-"""The REST door: our ASGI app, outermost. It knows its routes and hands three families of paths on to BentoML."""
+"""The REST door: our app, outermost. It knows its routes, and hands three families of paths on to BentoML."""
 
 import asyncio
-import difflib
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
-
-import orjson
-from pydantic import BaseModel, ValidationError
+import logging
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from time import perf_counter
+from typing import Final
 
 from bentos.asgi import (
-    CLOSE,
     App,
     ClientGone,
-    Message,
     Receive,
     Scope,
     Send,
-    error_body,
-    error_headers,
     read_body,
-    respond,
-    status_of,
-    unexpected,
+    request_of,
+    send_response,
 )
 from bentos.battle.schemas import BattleRequest
+from bentos.core import Core, Prediction
+from bentos.docs import Docs
 from bentos.errors import (
-    InvalidInput,
+    DeadlineExceeded,
     MethodNotAllowed,
     NotFound,
     NotReady,
+    Overloaded,
+    PayloadTooLarge,
     PredictionDexError,
-    RequestError,
     UnsupportedMediaType,
 )
+from bentos.feedback import Feedback
+from bentos.http import JSON, Answer, Request, Response, refusal, unexpected
+from bentos.keys import Keys
+from bentos.logs import REQUESTS, ident, request_line, trace_id
+from bentos.metrics import CANCELLED, OK, OTHER, Metrics
+from bentos.oip.routes import Oip
+from bentos.openapi import document
+from bentos.packing import unpack
+from bentos.passing import pass_on
+from bentos.routes import READ, WRITE, Job, Route
+from bentos.settings import Settings
 from bentos.state import State
+from bentos.telemetry import Tracing
+from bentos.typed import Typed, parse
 
 TYPED_ROUTE: Final = "/bento/predict_battle"
 """BentoML's typed route."""
-PASSED: Final = ("/docs.json", "/static_content/", TYPED_ROUTE)
-"""What BentoML's app answers: the OpenAPI document of its route, the files that show it, and the route itself."""
 HEALTH: Final = ("/livez", "/readyz", "/healthz")
 """Passed on too where ``bentoml serve`` runs the process: its supervisor asks there."""
-
-# BentoML's own page of this kind loads a tracker from the internet; ours uses the same files without it.
-_DOCS: Final = b"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>PredictionDex</title>
-<link rel="stylesheet" href="static_content/swagger-ui.css">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="static_content/swagger-ui-bundle.js"></script>
-<script src="static_content/swagger-ui-standalone-preset.js"></script>
-<script src="static_content/swagger-initializer.js"></script>
-</body>
-</html>
-"""
-_JSON: Final = b"application/json"
-_READ: Final = ("GET", "HEAD")
-_WRITE: Final = ("POST",)
-_MOST_DETAILS: Final = 20
-_LONGEST_FIELD: Final = 64
-"""Characters of a field's name that an answer repeats."""
-_LONGEST_TYPO: Final = 32
-"""Characters of a field's name that the nearest one is looked for."""
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class _Route(NamedTuple):
-    methods: tuple[str, ...]
-    answer: Callable[[bytes], bytes]
-    content_type: bytes = _JSON
+_OF_THE_MODEL: Final = ("/predict", "/feedback", "/openapi.json")
+"""Beginnings of paths that are there once the model is."""
+_LARGE: Final = 256 << 10
+"""Bytes of a body above which reading it, too, is left to the thread of the large requests."""
 
 
 class Rest:
-    """ASGI app.
+    """Handler of the REST door, and the same as an ASGI app.
 
     Args:
-        app: BentoML's app, which gets the paths in ``passed``.
+        app: BentoML's app inside of ours; None where BentoML's server has ours inside of its own, and sets it later.
+            Its health routes are passed on too then, since its supervisor asks there.
         state: whose core answers.
-        body_bytes: longest accepted body, in bytes; of BentoML's routes too.
-        passed: paths, or beginnings of paths that end in a slash.
+        settings: limits.
+        metrics: counts every request.
+        keys: API keys; None asks for none.
+        tracing: records every request; None for no traces.
+
+    Attributes:
+        app: as above.
     """
 
-    def __init__(self, app: App, *, state: State, body_bytes: int, passed: tuple[str, ...] = PASSED) -> None:
-        self._app = app
+    def __init__(
+        self,
+        app: App | None,
+        *,
+        state: State,
+        settings: Settings,
+        metrics: Metrics,
+        keys: Keys | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.app = app
+        self._tracing = tracing
         self._state = state
-        self._body_bytes = body_bytes
-        self._passed = frozenset(path for path in passed if not path.endswith("/"))
-        self._prefixes = tuple(path for path in passed if path.endswith("/"))
-        self._routes = {
-            "/predict/battle": _Route(_WRITE, self._battle),
-            "/docs": _Route(_READ, lambda _: _DOCS, b"text/html; charset=utf-8"),
+        self._metrics = metrics
+        self._keys = keys
+        self._limit = settings.limit
+        self._body_bytes = settings.http.body_bytes
+        self._oip = Oip(state, nesting=self._limit.nesting)
+        self._fixed = {
+            TYPED_ROUTE: Route(TYPED_ROUTE, WRITE, call=self._typed_route),
+            "/docs.json": Route("/docs.json", READ, call=self._pass_on),
+            **Docs(lambda: document(state.require())).routes(),
+            **self._oip.early(),
         }
+        if app is None:
+            self._fixed |= {path: Route(OTHER, READ, call=self._pass_on, open=True) for path in HEALTH}
+        self._table: dict[str, Route] = {}
+        self._core: Core | None = None
+        self._lines = REQUESTS.isEnabledFor(logging.DEBUG)
+        self._in_flight = 0
+        # One worker: large requests wait for each other, and leave the other core's time to small ones.
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="large")
+        metrics.watch_in_flight("rest", lambda: self._in_flight)
+
+    # What the protocol asks
+
+    @property
+    def stopping(self) -> bool:
+        """Whether answers should send their clients elsewhere next time."""
+        return self._state.stopping
+
+    def admit(self, request: Request) -> None:
+        """Let a request in before its body is read; raises Overloaded and Unauthorized."""
+        if self._in_flight >= self._limit.in_flight and request.method == "POST":
+            raise Overloaded(f"There are {self._limit.in_flight} requests in flight already.")
+        if self._keys is not None and not self._find(request).open:
+            self._keys.check(request.headers.get(b"x-api-key"))
+        self._in_flight += 1
+
+    def release(self, request: Request) -> None:  # noqa: ARG002  Handler's signature
+        """Count a request out."""
+        self._in_flight -= 1
+
+    def handle(self, request: Request) -> Answer:
+        """Answer a request: at once, or later where it has many rows or is BentoML's."""
+        route = self._find(request)
+        request.ident = ident(request.headers.get(b"x-request-id"))
+        try:
+            _allow(request, route)
+            if b"content-encoding" in request.headers:
+                encoding = request.headers.pop(b"content-encoding")
+                request.body = unpack(request.body, encoding, self._body_bytes)
+            if route.prepare is None:
+                assert route.call is not None  # noqa: S101  for the type checker: a route has one of the two
+                answer = route.call(request)
+                if isinstance(answer, Response):
+                    return self._done(request, route, answer)
+                return self._wait(request, route, answer)
+            if len(request.body) > _LARGE:
+                return self._wait(request, route, self._run_beside(request, route))
+            job = route.prepare(request)
+            if job.rows > self._limit.offload_rows:
+                return self._wait(request, route, self._run_beside(request, route, job))
+            prediction = _run(job)
+            return self._done(request, route, job.finish(prediction), prediction)
+        except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
+            return self._failed(request, route, error)
+
+    def refuse(self, request: Request | None, error: PredictionDexError) -> Response:
+        """The answer to a request that is not to be handled."""
+        if request is None:
+            request = Request("", "", "", {})
+        request.ident = ident(request.headers.get(b"x-request-id"))
+        return self._done(request, self._find(request), refusal(error), error=error)
+
+    # Inside
+
+    def _find(self, request: Request) -> Route:
+        core = self._state.core
+        if core is not self._core and core is not None:
+            self._serve(core)
+        path = request.path
+        route = self._table.get(path)
+        return route if route is not None else self._unknown(path)
+
+    def _serve(self, core: Core) -> None:
+        """Know the routes of a model, which is there once it is loaded."""
+        self._table = {
+            **self._fixed,
+            **self._oip.routes(core),
+            **Typed(core, self._limit.nesting).routes(),
+            "/feedback": Route(
+                "/feedback",
+                WRITE,
+                call=partial(_feedback, Feedback.of(core, self._metrics, nesting=self._limit.nesting)),
+            ),
+        }
+        self._core = core
+
+    def _unknown(self, path: str) -> Route:
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed
+        if self._core is None and path.startswith(_OF_THE_MODEL):
+            return _LOADING
+        return self._oip.unknown(path) or _OTHER
+
+    async def _pass_on(self, request: Request) -> Response:
+        if request.path not in HEALTH:
+            self._state.require()
+        return await self._bento(request)
+
+    async def _typed_route(self, request: Request) -> Response:
+        """BentoML's route, so far checked that its own answer to a wrong request is never needed."""
+        self._state.require()
+        given = request.headers.get(b"content-type")
+        if given is not None and given.partition(b";")[0].strip().lower() != JSON:
+            raise UnsupportedMediaType(f"The body must be {JSON.decode()}.")
+        request.headers[b"content-type"] = JSON  # the one spelling of it that BentoML knows
+        parse(BattleRequest, request.body, self._limit.nesting)
+        return await self._bento(request)
+
+    async def _bento(self, request: Request) -> Response:
+        if self.app is None:
+            raise NotReady("The model is still loading.")
+        return await pass_on(self.app, request)
+
+    async def _run_beside(self, request: Request, route: Route, job: Job | None = None) -> tuple[Response, Prediction]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _work, request, route, job)
+
+    async def _wait(
+        self, request: Request, route: Route, work: Awaitable[Response | tuple[Response, Prediction]]
+    ) -> Response:
+        try:
+            made = await work
+        except asyncio.CancelledError:
+            self._count(request, route, CANCELLED)
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
+            return self._failed(request, route, error)
+        if isinstance(made, Response):
+            return self._done(request, route, made)
+        return self._done(request, route, *made)
+
+    def _failed(self, request: Request, route: Route, error: Exception) -> Response:
+        if not isinstance(error, PredictionDexError):
+            error = unexpected(route.template, error, request.ident)
+        return self._done(request, route, refusal(error), error=error)
+
+    def _done(
+        self,
+        request: Request,
+        route: Route,
+        response: Response,
+        prediction: Prediction | None = None,
+        error: PredictionDexError | None = None,
+    ) -> Response:
+        """Count an answer, and give it the id of its request."""
+        self._count(request, route, OK if error is None else error.code, prediction, response.status)
+        status, body, content_type, headers = response
+        return Response(status, body, content_type, (*headers, (b"x-request-id", request.ident.encode())))
+
+    def _count(
+        self, request: Request, route: Route, code: str, prediction: Prediction | None = None, status: int = 0
+    ) -> None:
+        seconds = perf_counter() - request.started
+        self._metrics.request("rest", route.template, code, seconds, prediction)
+        if self._tracing is not None:
+            self._tracing.rest(
+                request.method,
+                route.template,
+                code,
+                status=status,
+                seconds=seconds,
+                request_id=request.ident,
+                traceparent=request.headers.get(b"traceparent"),
+                prediction=prediction,
+            )
+        if self._lines:
+            request_line(
+                "rest",
+                route.template,
+                code,
+                status=status,
+                seconds=seconds,
+                request_id=request.ident,
+                trace_id=trace_id(request.headers.get(b"traceparent")),
+                rows=0 if prediction is None else prediction.rows,
+            )
+
+    # The same under BentoML's server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        answer = _Answer(send, self._state)
+        """Answer one HTTP request of an ASGI server."""
+        request = request_of(scope)
         try:
-            await self._dispatch(scope, receive, answer)
+            self.admit(request)
+        except PredictionDexError as error:
+            await send_response(send, self.refuse(request, error), close=self.stopping)
+            return
+        try:
+            response = await self._asgi(request, receive)
         except ClientGone:
             return
-        except asyncio.CancelledError:
-            # At the end of the time that a stopping server leaves to what is in flight.
-            if answer.begun or not self._state.stopping:
-                raise
-            await _refuse(answer, NotReady("The server stopped before the request was answered."))
-        except Exception as error:
-            if answer.begun:
-                raise
-            await _refuse(answer, error if isinstance(error, PredictionDexError) else unexpected(scope["path"], error))
+        finally:
+            self.release(request)
+        await send_response(send, response, close=self.stopping)
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        route = self._routes.get(path)
-        if route is not None:
-            _allow(scope, route.methods)
-            body = await read_body(scope, receive, self._body_bytes)
-            await respond(send, 200, route.answer(body), route.content_type)
-        elif path in self._passed or path.startswith(self._prefixes):
-            await self._pass_on(scope, receive, send)
-        else:
-            raise NotFound("There is no such route.")
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request to BentoML, so far checked that its answer to a wrong one is never needed."""
-        typed = scope["path"] == TYPED_ROUTE
-        _allow(scope, _WRITE if typed else _READ)
-        if scope["path"] not in HEALTH:
-            self._state.require()
-        if typed:
-            scope = _as_json(scope)
-        body = await read_body(scope, receive, self._body_bytes)
-        if typed:
-            parse(BattleRequest, body)
-        await self._app(scope, _replay(body, receive), send)
-
-    def _battle(self, body: bytes) -> bytes:
-        core = self._state.require()
-        request = parse(BattleRequest, body)
-        answer = core.battle(request.pokemon_a, request.pokemon_b, request.available_moves_a, request.available_moves_b)
-        return answer.model_dump_json().encode()
+    async def _asgi(self, request: Request, receive: Receive) -> Response:
+        try:
+            await read_body(request, receive, self._body_bytes)
+        except PayloadTooLarge as error:
+            return self.refuse(request, error)
+        answer = self.handle(request)
+        return answer if isinstance(answer, Response) else await answer
 
 
-class _Answer:
-    """A ``send`` that knows whether the answer has begun and, while stopping, sends the client elsewhere next time."""
-
-    def __init__(self, send: Send, state: State) -> None:
-        self._send = send
-        self._state = state
-        self.begun = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.begun = True
-            if self._state.stopping:
-                message = {**message, "headers": [*message.get("headers", []), CLOSE]}
-        await self._send(message)
+def _allow(request: Request, route: Route) -> None:
+    if request.method not in route.methods:
+        allowed = ", ".join(route.methods)
+        raise MethodNotAllowed(f"{route.template} answers {allowed} only.", [{"allow": allowed}])
 
 
-async def _refuse(send: Send, error: PredictionDexError) -> None:
-    await respond(send, status_of(error), error_body(error), headers=error_headers(error))
+def _work(request: Request, route: Route, job: Job | None) -> tuple[Response, Prediction]:
+    """A large request, in its thread."""
+    if job is None:
+        assert route.prepare is not None  # noqa: S101  for the type checker: only such routes come here
+        job = route.prepare(request)
+    prediction = _run(job)
+    return job.finish(prediction), prediction
 
 
-def _allow(scope: Scope, methods: tuple[str, ...]) -> None:
-    if scope["method"] not in methods:
-        allowed = ", ".join(methods)
-        raise MethodNotAllowed(f"{scope['path'][:_LONGEST_FIELD]} answers {allowed} only.", [{"allow": allowed}])
+def _run(job: Job) -> Prediction:
+    if job.deadline is not None and perf_counter() > job.deadline:
+        raise DeadlineExceeded("The time that the request allows has passed; nothing was computed.")
+    return job.run()
 
 
-def _as_json(scope: Scope) -> Scope:
-    """The request with the one spelling of its content type that BentoML knows; raises UnsupportedMediaType."""
-    given = [value for name, value in scope["headers"] if name == b"content-type"]
-    if any(value.partition(b";")[0].strip().lower() != _JSON for value in given):
-        raise UnsupportedMediaType(f"The body must be {_JSON.decode()}.")
-    others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-    return {**scope, "headers": [*others, (b"content-type", _JSON)]}
+def _feedback(feedback: Feedback, request: Request) -> Response:
+    return Response(200, feedback.answer(request.body))
 
 
-def parse(model: type[Model], body: bytes) -> Model:
-    """Read a JSON body into a model.
-
-    Raises:
-        RequestError: it is not JSON.
-        InvalidInput: it does not fit the model; ``details`` has one entry a fault.
-    """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"The body is not JSON: {error.msg} at line {error.lineno}.") from error
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise invalid(model, error) from error
+def _no_route(_: Request) -> Response:
+    raise NotFound("There is no such route.")
 
 
-def invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
-    """What pydantic refuses, in one sentence about the first fault and one detail for each of the first 20."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
-    details = []
-    for fault in faults[:_MOST_DETAILS]:
-        field = ".".join(str(part)[:_LONGEST_FIELD] for part in fault["loc"])
-        shown = field[:_LONGEST_FIELD]
-        details.append({"field": shown, "problem": _problem(model, fault["type"], field, fault["msg"])})
-    problem = details[0]["problem"]
-    if len(faults) > _MOST_DETAILS:
-        problem += f" (One of {len(faults)} faults; the first {_MOST_DETAILS} are in the details.)"
-    elif len(faults) > 1:
-        problem += f" ({len(faults) - 1} more in the details.)"
-    return InvalidInput(problem, details)
+def _loading(_: Request) -> Response:
+    raise NotReady("The model is still loading.")
 
 
-def _problem(model: type[BaseModel], kind: str, field: str, message: str) -> str:
-    shown = field[:_LONGEST_FIELD]
-    if not field:
-        return "The body must be a JSON object."
-    if kind == "missing":
-        return f"The field {shown} is missing."
-    if kind == "extra_forbidden":
-        known = list(model.model_fields) if len(field) <= _LONGEST_TYPO else []
-        near = difflib.get_close_matches(field, known, n=1)
-        return f"There is no field {shown!r}." + (f" Did you mean {near[0]}?" if near else "")
-    return f"{shown}: {message}."
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives a body already read, then what comes after it."""
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return replay
+_ANY: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_OTHER: Final = Route(OTHER, _ANY, call=_no_route)
+_LOADING: Final = Route(OTHER, _ANY, call=_loading)

@@ -6,17 +6,18 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from bentos.bento_door import BentoDoor
+from bentos.doors import Doors, limits_of
 from bentos.errors import BundleError, SettingsError
-from bentos.listen import AdminServer, Server, bind
+from bentos.listen import Server, admin_server, bind
 from bentos.locate import bundle_folder
 from bentos.refusal import refuse
-from bentos.rest import Rest
 from bentos.settings import Settings
 from bentos.state import STATE
 
@@ -44,18 +45,22 @@ async def _serve(settings: Settings, folder: Path) -> bool:
     signals = _Signals()
     http = settings.http
     bento = BentoDoor()
+    doors = Doors.make(settings, STATE, bento)
     rest = Server(
-        Rest(bento, state=STATE, body_bytes=http.body_bytes),
+        doors.rest,
         bind(http.host, http.port, "PDX_HTTP_PORT"),
-        keep_alive_seconds=http.keep_alive_seconds,
+        limits_of(http),
         finish_seconds=settings.stop.finish_seconds,
     )
-    admin = AdminServer(settings.admin, STATE)
+    admin = admin_server(settings.admin, doors.admin)
+    grpc = doors.grpc
     # Open before the model is loaded: a probe gets "loading" instead of a refused connection.
     serving = {rest.start(), admin.start()}
-    log.info("REST on port %d, admin on port %d", rest.port, admin.port)
+    grpc.start()
+    watching = asyncio.create_task(doors.watchdog.run(grpc.pool))
+    log.info("REST on port %d, gRPC on port %d, admin on port %d", rest.port, grpc.port, admin.port)
     try:
-        loading = _start_loading(folder)
+        loading = _start_loading(lambda: doors.load(folder, settings, STATE))
         ended = asyncio.create_task(signals.stopped.wait())
         ends: set[asyncio.Future[Any]] = {ended, *serving}
         await asyncio.wait({loading, *ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -67,12 +72,15 @@ async def _serve(settings: Settings, folder: Path) -> bool:
         await signals.drain(settings.stop.drain_seconds)
         return True
     finally:
-        await rest.stop()
+        watching.cancel()
+        await asyncio.gather(rest.stop(), grpc.stop(settings.stop.finish_seconds))
         await bento.close()
         await admin.stop()
+        if doors.tracing is not None:
+            await asyncio.to_thread(doors.tracing.stop)
 
 
-def _start_loading(folder: Path) -> asyncio.Future[None]:
+def _start_loading(load: Callable[[], None]) -> asyncio.Future[None]:
     """Load in a thread that, unlike an executor's, the end of the process does not wait for."""
     loop = asyncio.get_running_loop()
     loading = loop.create_future()
@@ -86,7 +94,7 @@ def _start_loading(folder: Path) -> asyncio.Future[None]:
     def run() -> None:
         failure = None
         try:
-            _load(folder)
+            load()
         # Raised again where the future is read.
         except Exception as error:  # noqa: BLE001
             failure = error
@@ -96,13 +104,6 @@ def _start_loading(folder: Path) -> asyncio.Future[None]:
 
     threading.Thread(target=run, name="load", daemon=True).start()
     return loading
-
-
-def _load(folder: Path) -> None:
-    from bentos.core import Core  # noqa: PLC0415  NumPy and both runtimes load while the doors already answer
-
-    STATE.core = Core.open(folder)
-    log.info("ready with %s version %s", STATE.core.contract.name, STATE.core.contract.version)
 
 
 class _Signals:

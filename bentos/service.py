@@ -10,7 +10,7 @@ import os
 import signal
 from functools import partial
 from types import FrameType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 # Nothing phones home; read when BentoML is imported.
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -18,14 +18,16 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 import bentoml
 from starlette.responses import Response
 
-from bentos.asgi import App, error_body, status_of
+from bentos.asgi import App, Receive, Scope, Send
 from bentos.battle.schemas import BattleAnswer, BattleRequest
-from bentos.core import Core
+from bentos.doors import Doors
 from bentos.errors import BundleError, RequestError, SettingsError
-from bentos.listen import AdminServer
+from bentos.http import refusal
+from bentos.listen import admin_server
 from bentos.locate import bundle_folder
+from bentos.logs import configure
 from bentos.refusal import refuse
-from bentos.rest import HEALTH, PASSED, TYPED_ROUTE, Rest
+from bentos.rest import TYPED_ROUTE, Rest
 from bentos.settings import Settings
 from bentos.state import STATE
 
@@ -34,17 +36,20 @@ log = logging.getLogger(__name__)
 
 @bentoml.service(name="predictiondex", metrics={"enabled": False}, logging={"access": {"enabled": False}})
 class PredictionDex:
-    """Tells which attack wins a Pokémon duel."""
+    """Serves one bundle: any model on named columns, and of duels which attack wins."""
 
     def __init__(self) -> None:
         self._supervised = STATE.supervised
         if self._supervised:
             self._settings = Settings.read()
+            configure(self._settings.log)
             try:
-                STATE.core = Core.open(bundle_folder(self._settings))
+                self._doors = Doors.make(self._settings, STATE)
+                self._doors.load(bundle_folder(self._settings), self._settings, STATE)
             except (BundleError, SettingsError) as error:
                 refuse(error, self._settings.termination_log)
                 raise
+            _Outermost.rest = self._doors.rest
 
     @bentoml.api(  # type: ignore[untyped-decorator]
         route=TYPED_ROUTE
@@ -57,22 +62,29 @@ class PredictionDex:
             )
         except RequestError as error:
             # BentoML answers a Response as it is, and any other error of ours as a 500 without a sentence.
-            answer = Response(error_body(error), status_of(error), media_type="application/json")
+            refused = refusal(error)
+            answer = Response(refused.body, refused.status, media_type="application/json")
             return cast("BattleAnswer", answer)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
-    async def open_admin(self) -> None:
-        """Open the admin door and drain before BentoML stops; under ``python -m bentos`` both are there already."""
+    async def open_doors(self) -> None:
+        """Open the other doors and drain before BentoML stops; under ``python -m bentos`` all are there already."""
         if self._supervised:
-            self._admin = AdminServer(self._settings.admin, STATE)
+            self._admin = admin_server(self._settings.admin, self._doors.admin)
             self._admin.start()
+            self._doors.grpc.start()
+            self._watching = asyncio.create_task(self._doors.watchdog.run(self._doors.grpc.pool))
             _drain_first(self._settings.stop.drain_seconds)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
-    async def close_admin(self) -> None:
-        """Close the admin door."""
+    async def close_doors(self) -> None:
+        """Close them."""
         if self._supervised:
+            self._watching.cancel()
+            await self._doors.grpc.stop(self._settings.stop.finish_seconds)
             await self._admin.stop()
+            if self._doors.tracing is not None:
+                await asyncio.to_thread(self._doors.tracing.stop)
 
     def __is_ready__(self) -> bool:
         """What BentoML's own ``/readyz`` answers."""
@@ -97,11 +109,22 @@ def bento_service() -> Any:
     return PredictionDex
 
 
-class _Doors(Rest):
-    """Our app around BentoML's router, as BentoML builds it; ``python -m bentos`` has another one outermost."""
+class _Outermost:
+    """Our app around BentoML's router; ``python -m bentos`` has it around BentoML's whole app."""
+
+    rest: ClassVar[Rest]
 
     def __init__(self, app: App) -> None:
-        super().__init__(app, state=STATE, body_bytes=Settings.read().http.body_bytes, passed=(*PASSED, *HEALTH))
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # The start of the app, which is what makes the service.
+            await self._app(scope, receive, send)
+            return
+        self.rest.app = self._app
+        await self.rest(scope, receive, send)
 
 
-bento_service().add_asgi_middleware(_Doors)
+if STATE.supervised:
+    bento_service().add_asgi_middleware(_Outermost)

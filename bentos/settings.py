@@ -26,6 +26,8 @@ _SERVICE_URL: Final = re.compile(r"(tcp|udp|sctp)://")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, le=3600)]
+Patience = Annotated[float, Field(ge=0.1, le=3600)]
+Bytes = Annotated[int, Field(ge=1024, le=1 << 30)]
 
 
 class _Group(BaseModel):
@@ -40,13 +42,94 @@ class Http(_Group):
         port: TCP port; 0 takes a free one, which the log names.
         keep_alive_seconds: how long an idle connection is kept. It must outlast the gateway's own idle timeout, or
             the gateway sends requests into connections that are just being closed and answers 502.
-        body_bytes: longest body that is read, in bytes; one byte more is answered with 413.
+        body_bytes: longest body that is read, in bytes, both as it arrives and unpacked; one byte more is answered
+            with 413. A thousand rows of 133 numbers are 0.5 MiB in binary and about 2.5 MiB in JSON.
+        body_seconds: how long a body may take to arrive in full; later ones are answered with 408.
+        header_bytes: longest head of a request, request line included, in bytes; longer ones are answered with 431.
+        header_seconds: how long the head of a request may take, from its first byte; slower ones are answered with 408.
+        connections: open connections; one more is answered with 503 and closed.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  a container is reached through its own address only
     port: Port = 3000
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
-    body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
+    body_bytes: Bytes = 4 << 20
+    body_seconds: Patience = 30
+    header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 16 << 10
+    header_seconds: Patience = 10
+    connections: Annotated[int, Field(ge=1, le=1 << 16)] = 2048
+
+
+class Grpc(_Group):
+    """The gRPC door.
+
+    Attributes:
+        host: address to listen on.
+        port: TCP port; 0 takes a free one, which the log names.
+        threads: calls that are answered at the same time.
+        message_bytes: longest message that is read, in bytes; longer ones are answered with RESOURCE_EXHAUSTED.
+        message_seconds: how long a message may take to arrive in full; calls of later ones are cancelled.
+        header_bytes: longest metadata of a call, in bytes; longer ones are answered with RESOURCE_EXHAUSTED.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104  a container is reached through its own address only
+    port: Port = 3001
+    threads: Annotated[int, Field(ge=1, le=256)] = 16
+    message_bytes: Bytes = 4 << 20
+    message_seconds: Patience = 30
+    header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 16 << 10
+
+
+class Limit(_Group):
+    """What one request, and all of them together, may ask of the process, through every door.
+
+    Attributes:
+        rows: rows of one request; more are answered with 413, or INVALID_ARGUMENT.
+        in_flight: requests read but not yet answered, of one door; one more is answered with 503 and Retry-After, or
+            RESOURCE_EXHAUSTED.
+        nesting: how deep arrays and objects of a JSON body may lie in each other.
+        offload_rows: requests of more rows than this are scored beside the event loop, so that smaller ones do not
+            wait for them.
+    """
+
+    rows: Annotated[int, Field(ge=1, le=1 << 24)] = 10_000
+    in_flight: Annotated[int, Field(ge=1, le=1 << 16)] = 256
+    nesting: Annotated[int, Field(ge=4, le=200)] = 32
+    offload_rows: Annotated[int, Field(ge=1, le=1 << 24)] = 128
+
+
+class Auth(_Group):
+    """API keys.
+
+    Attributes:
+        keys_file: file with one ``sha256:HEX`` of a key a line, re-read when it changes; None asks for no key. A file
+            of a mounted Secret.
+    """
+
+    keys_file: Path | None = None
+
+
+class Ids(_Group):
+    """Prediction ids, which feedback refers to.
+
+    Attributes:
+        keys_file: file with one signing key a line, 32 bytes in hex; the first signs, all verify. None takes a random
+            one, so that feedback works on the replica and during the life of the process that answered only.
+        max_age_seconds: how old an id may be when feedback comes for it.
+    """
+
+    keys_file: Path | None = None
+    max_age_seconds: Annotated[int, Field(ge=1, le=366 * 86_400)] = 30 * 86_400
+
+
+class Live(_Group):
+    """Liveness.
+
+    Attributes:
+        stall_seconds: how long the REST loop or the gRPC threads may make no progress before ``/livez`` fails.
+    """
+
+    stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 20
 
 
 class Admin(_Group):
@@ -79,9 +162,11 @@ class Log(_Group):
 
     Attributes:
         level: the least severe level that is written.
+        format: one JSON object a line, or text for a terminal.
     """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
 
 
 class Settings(BaseSettings):
@@ -100,7 +185,12 @@ class Settings(BaseSettings):
     bundle: Path | None = None
     termination_log: Path | None = None
     http: Http = Http()
+    grpc: Grpc = Grpc()
     admin: Admin = Admin()
+    limit: Limit = Limit()
+    auth: Auth = Auth()
+    ids: Ids = Ids()
+    live: Live = Live()
     stop: Stop = Stop()
     log: Log = Log()
 

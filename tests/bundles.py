@@ -77,7 +77,10 @@ def contract(files: dict[str, str], **changes: Any) -> dict[str, Any]:
         "adapter": "battle",
         "task": "binary",
         "columns": [{"name": name, "dtype": "string"} for name in COLUMNS],
-        "outputs": [{"name": "probabilities", "datatype": "FP32", "columns": 2}],
+        "outputs": [
+            {"name": "probabilities", "datatype": "FP32", "columns": 2},
+            {"name": "label", "datatype": "BYTES", "columns": 1},
+        ],
         "classes": ["b_wins", "a_wins"],
         "features": list(features.FEATURES),
         "symmetrisation": "canonical_order",

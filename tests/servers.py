@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[1]
-_PORTS = re.compile(r"REST on port (\d+), admin on port (\d+)")
+_PORTS = re.compile(r"REST on port (\d+), gRPC on port (\d+), admin on port (\d+)")
 START_SECONDS = 60.0
 
 
@@ -26,6 +26,7 @@ class Process:
     log: Path
     termination_log: Path
     rest: str = ""
+    grpc: str = ""
     admin: str = ""
     started: float = field(default_factory=time.monotonic)
 
@@ -62,8 +63,11 @@ def start(folder: Path, *arguments: str, python: str = sys.executable, **setting
     defaults = {
         "PDX_HTTP_HOST": "127.0.0.1",
         "PDX_HTTP_PORT": "0",
+        "PDX_GRPC_HOST": "127.0.0.1",
+        "PDX_GRPC_PORT": "0",
         "PDX_ADMIN_HOST": "127.0.0.1",
         "PDX_ADMIN_PORT": "0",
+        "PDX_LOG_FORMAT": "text",
         "PDX_TERMINATION_LOG": str(termination_log),
     }
     with spawn([python, "-m", "bentos", *arguments], folder, ROOT, environment(**{**defaults, **settings})) as process:
@@ -94,7 +98,9 @@ def opened(process: Process) -> Process:
     until(lambda: _PORTS.search(process.text()) is not None, process)
     found = _PORTS.search(process.text())
     assert found is not None
-    process.rest, process.admin = (f"http://127.0.0.1:{port}" for port in found.groups())
+    rest, grpc, admin = found.groups()
+    process.rest, process.admin = f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{admin}"
+    process.grpc = f"127.0.0.1:{grpc}"
     return process
 
 

@@ -4,12 +4,17 @@ A process of its own, started by ``training.package`` in the project's folder: B
 use on, and building imports the service, its metrics and its signal handlers.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bentoml
 import yaml
@@ -17,9 +22,10 @@ from bentoml.exceptions import BentoMLException, NotFound
 
 from bentos.bundle import Bundle
 from bentos.contract import CONTRACT_FILE
-from bentos.errors import PredictionDexError
+from bentos.errors import BundleError, PredictionDexError
 
 BENTOFILE = Path("bentofile.yaml")
+MANIFEST = "bento.yaml"
 LOCK = Path("requirements/serving.txt")
 CODE = Path("bentos")
 _DIGITS = 12
@@ -28,31 +34,33 @@ _DIGITS = 12
 def store(folder: Path) -> str:
     """Keep the bundle as a model; returns its tag, name:version-digest, which no other bundle can have.
 
-    The contract holds the digest of every other file, so its own digest stands for the whole bundle.
+    The contract holds the digest of every other file, so its own digest stands for the whole bundle. What the store
+    holds of it in part, from a process that was killed, is stored anew.
 
     Raises:
-        BundleError: the folder, or what the store holds under the tag, is not the bundle that was packed.
+        BundleError: the folder is not the bundle that was packed.
     """
     contract = Bundle.load(folder).contract
     digest = hashlib.sha256((folder / CONTRACT_FILE).read_bytes()).hexdigest()[:_DIGITS]
     # BentoML writes tags in lower case.
     tag = f"{contract.name}:{contract.version}-{digest}".lower()
     try:
-        kept = Path(bentoml.models.get(tag).path)
-    except NotFound:
+        Bundle.load(Path(bentoml.models.get(tag).path))
+    except (BentoMLException, BundleError):
+        with contextlib.suppress(NotFound):
+            bentoml.models.delete(tag)
         labels = {"run_id": contract.provenance.run_id, "git_commit": contract.provenance.git_commit}
         with bentoml.models.create(tag, labels=labels) as model:
             for name in [CONTRACT_FILE, *contract.files]:
                 shutil.copyfile(folder / name, Path(model.path) / name)
-    else:
-        Bundle.load(kept)
     return tag
 
 
 def build(project: Path, model: str) -> str:
     """Build the bento from ``bentofile.yaml`` with the exact model tag; returns its tag.
 
-    Its version is the model's with a digest of model, code, lock and bentofile, so the same bento is built once.
+    Its version is the model's with a digest of model, code, lock and bentofile, so the same bento is built once. One
+    that a killed process left unfinished in the store is dropped.
 
     Raises:
         BentoMLException: BentoML cannot build it.
@@ -62,9 +70,9 @@ def build(project: Path, model: str) -> str:
     _, _, version = model.partition(":")
     name = str(options["service"]).rpartition(":")[2].lower()
     tag = f"{name}:{version.rpartition('-')[0]}-{_digest(project, model)}"
-    try:
-        bentoml.bentos.get(tag)
-    except NotFound:
+    if not _finished(tag):
+        with contextlib.suppress(NotFound):
+            bentoml.bentos.delete(tag)
         with tempfile.TemporaryDirectory(prefix="pdx-bento-") as scratch:
             file = Path(scratch) / BENTOFILE.name
             file.write_text(yaml.safe_dump(options), encoding="utf-8")
@@ -87,26 +95,52 @@ def _digest(project: Path, model: str) -> str:
 def _drop_unpinned(bento: Path) -> None:
     """Take out the second, hashless requirement of BentoML that it adds to any list of requirements.
 
-    With it, an installer that asks for hashes refuses the whole list.
+    With it, an installer that asks for hashes refuses the whole list. The manifest is last and changes in one step:
+    by it a bento is known to be finished.
     """
-    line = f"bentoml=={bentoml.__version__}"
     for file in (bento / "env/python/requirements.txt", bento / "env/python/requirements.in"):
-        file.write_text(_without(file.read_text("utf-8"), line), encoding="utf-8")
-    manifest = bento / "bento.yaml"
-    table = yaml.safe_load(manifest.read_text("utf-8"))
-    table["image"]["python_requirements"] = _without(table["image"]["python_requirements"], line)
-    manifest.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
+        file.write_text(_pinned(file.read_text("utf-8")), encoding="utf-8")
+    table = _manifest(bento)
+    table["image"]["python_requirements"] = _pinned(table["image"]["python_requirements"])
+    scratch = bento / f".{MANIFEST}"
+    scratch.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
+    scratch.replace(bento / MANIFEST)
 
 
-def _without(text: str, line: str) -> str:
+def _finished(tag: str) -> bool:
+    """True where the store has the whole bento, up to the last step of ``_drop_unpinned``."""
+    try:
+        asked = _manifest(Path(bentoml.bentos.get(tag).path))["image"]["python_requirements"]
+    # BentoML's own errors, and what a manifest lacks that was not written to its end.
+    except (BentoMLException, OSError, KeyError, TypeError, yaml.YAMLError):
+        return False
+    return bool(asked == _pinned(asked))
+
+
+def _manifest(bento: Path) -> dict[str, Any]:
+    table: dict[str, Any] = yaml.safe_load((bento / MANIFEST).read_text("utf-8"))
+    return table
+
+
+def _pinned(text: str) -> str:
+    line = f"bentoml=={bentoml.__version__}"
     return "".join(kept for kept in text.splitlines(keepends=True) if kept.strip() != line)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time in BentoML's home, or one would drop as unfinished what another has in work."""
+    with (Path(os.environ["BENTOML_HOME"]) / ".predictiondex.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def main() -> None:
     """Print the two tags as one line of JSON, or one sentence on stderr with exit status 1."""
     try:
-        model = store(Path(sys.argv[1]))
-        bento = build(Path.cwd(), model)
+        with _alone():
+            model = store(Path(sys.argv[1]))
+            bento = build(Path.cwd(), model)
     except (BentoMLException, PredictionDexError) as error:
         sys.exit(str(error))
     sys.stdout.write(json.dumps({"model": model, "bento": bento}) + "\n")

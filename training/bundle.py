@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bentos.contract import CONTRACT_FILE, Contract, Expectation
 from bentos.errors import BundleError
-from training.folder import replacing
+from training.folder import recover, replacing
 
 if TYPE_CHECKING:
     from training.registry import Registry
@@ -51,6 +51,7 @@ def assemble(export_folder: Path, version: str, expectation: Expectation | None,
 
 def made_from(folder: Path) -> str | None:
     """The run a bundle was made from; None where there is no readable bundle. A number alone names no registry."""
+    recover(folder)
     try:
         return Contract.model_validate_json((folder / CONTRACT_FILE).read_bytes()).provenance.run_id
     except (OSError, ValidationError):

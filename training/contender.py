@@ -44,7 +44,7 @@ class Contender:
 
         size = sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file())
         core = Core.open(bundle)
-        return cls(version, core, core.adapter.dex, size / 2**20)
+        return cls(version, core, core.duels.dex, size / 2**20)
 
 
 @dataclass(frozen=True, slots=True)

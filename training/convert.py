@@ -60,7 +60,7 @@ def _from_sklearn(estimator: BaseEstimator, features: int) -> Any:
     from skl2onnx import to_onnx as convert
     from skl2onnx.common.data_types import FloatTensorType
 
-    _register_hist_gradient_boosting()
+    register_hist_gradient_boosting()
     _register_one_hot()
     return convert(
         estimator,
@@ -71,14 +71,14 @@ def _from_sklearn(estimator: BaseEstimator, features: int) -> Any:
     )
 
 
-def _register_hist_gradient_boosting() -> None:
-    """Register skl2onnx's own converter again behind ``_IntegerFlags``; doing it twice changes nothing."""
+def register_hist_gradient_boosting() -> None:
+    """Register skl2onnx's own converter again behind ``IntegerFlags``; doing it twice changes nothing."""
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
     from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
-        convert_sklearn_random_forest_classifier(scope, operator, _IntegerFlags(container))
+        convert_sklearn_random_forest_classifier(scope, operator, IntegerFlags(container))
 
     update_registered_converter(
         HistGradientBoostingClassifier,
@@ -89,7 +89,7 @@ def _register_hist_gradient_boosting() -> None:
     )
 
 
-class _IntegerFlags:
+class IntegerFlags:
     """Passes nodes on to skl2onnx's container with integer flags for missing values.
 
     skl2onnx 1.20 hands on numpy booleans there, which onnx 1.23 refuses ("Expected an int, got a boolean").
@@ -102,6 +102,7 @@ class _IntegerFlags:
         return getattr(self._container, name)
 
     def add_node(self, *args: Any, nodes_missing_value_tracks_true: Any, **kwargs: Any) -> None:
+        """As skl2onnx's."""
         flags = [int(flag) for flag in nodes_missing_value_tracks_true]
         self._container.add_node(*args, nodes_missing_value_tracks_true=flags, **kwargs)
 

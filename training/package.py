@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from training.folder import recover
+
 PROJECT: Final = Path(__file__).parent.parent
 _SECONDS: Final = 300
 
@@ -43,23 +45,28 @@ def package(bundle: Path, bentoml_home: Path | None = None, project: Path = PROJ
         project: the folder of ``bentofile.yaml``.
 
     Raises:
-        PackageError: the bundle is not what was packed, the project has no bentofile or lock, or BentoML refuses.
+        PackageError: the bundle is not what was packed, the project has no bentofile or lock, or BentoML refuses or
+            takes longer than five minutes.
     """
     for needed in ("bentofile.yaml", "requirements/serving.txt"):
         if not (project / needed).is_file():
             raise PackageError(f"{project} has no {needed}, which a bento is built from.")
     home = (bentoml_home or Path(os.environ["BENTOML_HOME"])).absolute()
     home.mkdir(parents=True, exist_ok=True)
+    recover(bundle)
     with tempfile.TemporaryDirectory(prefix="pdx-package-") as scratch:
-        done = subprocess.run(  # noqa: S603  our own module
-            [sys.executable, "-m", "training.bento", str(bundle.absolute())],
-            cwd=project,
-            env=_environment(home, Path(scratch)),
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  our own module
+                [sys.executable, "-m", "training.bento", str(bundle.absolute())],
+                cwd=project,
+                env=_environment(home, Path(scratch)),
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise PackageError(f"The bento was not built within {_SECONDS} s; run it again to start anew.") from None
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise PackageError(lines[-1] if lines else f"BentoML ended with status {done.returncode}.")

@@ -62,7 +62,7 @@ class Version:
     tags: Mapping[str, str]
 
 
-def _is(error: MlflowException, *codes: int) -> bool:
+def _is(error: MlflowException, *codes: "ErrorCode.ValueType") -> bool:
     return error.error_code in {ErrorCode.Name(code) for code in codes}
 
 

@@ -10,6 +10,7 @@ from bentos.battle.dex import Dex
 from training.dataset import read
 from training.dataset.schema import PAIRING
 from training.dataset.split import Part
+from training.evaluate import ECE_BINS
 from training.outcomes import Outcomes
 from training.settings import DATA
 
@@ -40,10 +41,15 @@ class Replays:
 
         Raises:
             DatasetError: the file cannot be read, or a row cannot be used or is of another part.
-            GateError: all rows are of one species pair, so there is nothing to tell noise by.
+            GateError: there are fewer rows than bins of the calibration error, or all are of one species pair, so that
+                there is nothing to tell noise by.
         """
         dex = Dex.load(DATA / "dex.json")
         found = read.replays(file, part=Part.GATE, dex=dex)
+        if len(found) < ECE_BINS:
+            raise GateError(
+                f"The replay set has {len(found)} pairings, and the gate's calibration error needs {ECE_BINS} or more."
+            )
         ids = (dex.species_ids, dex.attack_ids, dex.species_ids, dex.attack_ids)
         columns = {
             name: [names[code] for code in getattr(found, name).tolist()]

@@ -10,12 +10,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic import ValidationError
 
 from bentos.contract import CONTRACT_FILE, Contract
 from bentos.errors import PredictionDexError
+from training.folder import recover
 
 _PROJECT: Final = Path(__file__).resolve().parent.parent
 PYTHON: Final = _PROJECT / ".venv-serving" / "bin" / "python"
@@ -29,25 +30,37 @@ class ServingError(PredictionDexError):
     """The server did not start or did not answer; one sentence says which."""
 
 
-def command(bundle: Path, *, host: str, port: int, admin_port: int) -> list[str]:
+class Ports(NamedTuple):
+    """TCP ports of the three doors."""
+
+    http: int = 3000
+    grpc: int = 3001
+    admin: int = 3002
+
+
+def command(bundle: Path, *, host: str, ports: Ports) -> list[str]:
     """Command line of the server, in the environment that has the serving packages alone.
 
     Raises:
         ServingError: that environment is not there.
     """
+    recover(bundle)
     if not PYTHON.exists():
         raise ServingError("There is no serving environment; run `make .venv-serving/.ready`.")
     return [
         *(str(PYTHON), "-m", "bentos", "--bundle", str(bundle), "--host", host),
-        *("--port", str(port), "--admin-port", str(admin_port)),
+        *("--port", str(ports.http), "--grpc-port", str(ports.grpc), "--admin-port", str(ports.admin)),
     ]
 
 
 def environment() -> dict[str, str]:
-    """The server's environment: this checkout's code, since the serving environment holds packages only."""
+    """The server's environment: this checkout's code, since the serving environment holds packages only.
+
+    Its log is for the person at the terminal, unless ``PDX_LOG_FORMAT`` says otherwise.
+    """
     # The tracking server's address may hold a password, and serving has no use for it.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return {**kept, "PYTHONPATH": str(_PROJECT)}
+    return {"PDX_LOG_FORMAT": "text", **kept, "PYTHONPATH": str(_PROJECT)}
 
 
 @dataclass
@@ -65,24 +78,25 @@ class Serving:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, bundle: Path, *, port: int, admin_port: int, host: str = "127.0.0.1") -> Iterator[Self]:
+    def start(cls, bundle: Path, *, ports: Ports, host: str = "127.0.0.1") -> Iterator[Self]:
         """Start the server, wait until it is ready, and stop it as Kubernetes would when the block ends.
 
         Raises:
             ServingError: it ended before it was ready (its own sentence is on stderr), or took over a minute.
         """
+        line = command(bundle, host=host, ports=ports)
         contract = Contract.model_validate_json((bundle / CONTRACT_FILE).read_bytes())
-        line = command(bundle, host=host, port=port, admin_port=admin_port)
         process = subprocess.Popen(line, env=environment())  # noqa: S603  ours, and without a shell
         try:
-            _wait_until_ready(process, f"http://{host}:{admin_port}/readyz")
-            _require_ours(process, f"http://{host}:{admin_port}/contract", contract)
-            yield cls(process, f"http://{host}:{port}", dict(contract.sample_inputs[0]))
+            _wait_until_ready(process, f"http://{host}:{ports.admin}/readyz")
+            _require_ours(process, f"http://{host}:{ports.admin}/contract", contract)
+            yield cls(process, f"http://{host}:{ports.http}", dict(contract.sample_inputs[0]))
         finally:
             process.terminate()
             try:
                 process.wait(_STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
+            # A person at a terminal who asks a second time is not kept waiting.
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 process.kill()
                 process.wait()
 
@@ -103,10 +117,9 @@ class Serving:
             raise ServingError(f"The server did not answer the prediction: {error}.") from error
 
     def wait(self) -> None:
-        """Until the server ends or Ctrl-C, which reaches the server as well; raises ServingError if it failed."""
-        with contextlib.suppress(KeyboardInterrupt):
-            if self.process.wait():
-                raise ServingError(f"The server ended with status {self.process.returncode}.")
+        """Until the server ends; raises ServingError if it failed."""
+        if self.process.wait():
+            raise ServingError(f"The server ended with status {self.process.returncode}.")
 
 
 def _require_ours(process: subprocess.Popen[bytes], url: str, contract: Contract) -> None:

@@ -1,17 +1,20 @@
 """The duel adapter: names to codes, codes to rows, and scored pairings to a ranking."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.adapter import Rows
 from bentos.battle import features
 from bentos.battle.dex import Dex
 from bentos.battle.features import Matrix
 from bentos.battle.schemas import MOST_MOVES, RankedMove
 from bentos.bundle import Bundle
 from bentos.errors import ContractError, InvalidInput, UnknownName
+from bentos.tensor import Tensor, TensorSpec, bind
 
 DEX_FILE = "dex.json"
 COLUMNS = ("pokemon_a", "move_a", "pokemon_b", "move_b")
@@ -49,14 +52,33 @@ class BattleAdapter:
         if tuple(column.name for column in bundle.contract.columns) != COLUMNS:
             raise ContractError(f"A battle bundle has the columns {', '.join(COLUMNS)}.")
         self.dex = Dex.load(bundle.path(DEX_FILE))
+        self.inputs = tuple(TensorSpec(name, "BYTES", (-1, 1)) for name in COLUMNS)
+        self._canonical = bundle.contract.symmetrisation == "canonical_order"
+
+    def columns(self, values: Mapping[str, Names]) -> Rows:
+        """Rows for the model from the four columns [n], each of names or of codes; raises as ``matrix`` does."""
+        codes = self._coded(values)
+        return self._rows(features.rows(self.dex, *codes), codes[0], codes[2])
+
+    def tensors(self, given: Sequence[Tensor]) -> Rows:
+        """Rows from four BYTES tensors [n, 1]; raises InvalidInput, naming the tensor."""
+        return self.columns({tensor.name: tensor.data[:, 0] for tensor in bind(given, self.inputs)})
+
+    def observation(self, rows: Rows, row: int) -> NDArray[np.float64]:
+        """The two species of a row, as their places in the lists of the contract."""
+        a, b = rows.source
+        return np.array([a[row], b[row]], np.float64)
 
     def matrix(self, columns: Mapping[str, Names]) -> Matrix:
-        """Rows for the model from the four columns [n], each of names or of codes.
+        """Features of the four columns [n], each of names or of codes.
 
         Raises:
             InvalidInput: a column is missing or of another length, or a species cannot learn its attack.
             UnknownName: a name is in neither of its lists.
         """
+        return features.rows(self.dex, *self._coded(columns))
+
+    def _coded(self, columns: Mapping[str, Names]) -> list[Codes]:
         for name in COLUMNS:
             if name not in columns:
                 raise InvalidInput(f"The column {name} is missing.", [{"field": name}])
@@ -77,7 +99,7 @@ class BattleAdapter:
                     f"{user} cannot learn {attack} (row {row}).",
                     [{"field": COLUMNS[side + 1], "row": row, "value": attack}],
                 )
-        return features.rows(self.dex, *codes)
+        return codes
 
     def duel(
         self, pokemon_a: str, pokemon_b: str, moves_a: Sequence[str] | None, moves_b: Sequence[str] | None
@@ -86,9 +108,13 @@ class BattleAdapter:
         a, b = self._species("pokemon_a", pokemon_a), self._species("pokemon_b", pokemon_b)
         return Duel(a, self._moves("available_moves_a", a, moves_a), b, self._moves("available_moves_b", b, moves_b))
 
-    def pairings(self, duel: Duel) -> Matrix:
+    def pairings(self, duel: Duel) -> Rows:
         """All i * j rows of a duel, A's attack outermost."""
-        return features.pairings(self.dex, *duel)
+        return self._rows(features.pairings(self.dex, *duel), [duel.pokemon_a], [duel.pokemon_b])
+
+    def _rows(self, matrix: Matrix, a: Sequence[int] | Codes, b: Sequence[int] | Codes) -> Rows:
+        finish = partial(features.restore, matrix=matrix) if self._canonical else None
+        return Rows(len(matrix.x), matrix.x, finish, (a, b))
 
     def rank(self, duel: Duel, p: NDArray[np.float64]) -> list[RankedMove]:
         """Attacks of A from P(A wins) [i, j]: by the worst case, then by the mean, then by engine id."""
@@ -170,8 +196,10 @@ def _codes(field: str, values: Names, find: Any, known: int) -> Codes:
         if len(given) and not 0 <= int(given.min()) <= int(given.max()) < known:
             raise InvalidInput(f"The column {field} holds a code outside 0 to {known - 1}.", [{"field": field}])
         return given.astype(np.int32)
-    names, inverse = np.unique(given.astype(str), return_inverse=True)
+    names = [str(name) for name in given.tolist()]
     try:
-        return np.array([find(str(name)) for name in names], np.int32)[inverse]
+        # Each name is looked for once. NumPy's text would be as wide in every row as the longest one.
+        found = {name: find(name) for name in dict.fromkeys(names)}
     except UnknownName as unknown:
         raise _in_field(unknown, field) from None
+    return np.array([found[name] for name in names], np.int32)

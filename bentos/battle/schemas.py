@@ -71,4 +71,6 @@ class BattleAnswer(BaseModel):
     )
     all_moves: list[RankedMove] = Field(description="Every attack of A that was scored, the best first.")
     model: ModelVersion
-    prediction_id: str = Field(description="Names this answer.", examples=["0a2f6c1e9b7d4c0f8e5a3b1c2d4e6f70"])
+    prediction_id: str = Field(
+        description="Names this answer.", examples=["FK0-ATcAQbBpKhOZz5b0AXUAFwDEMTHPpCQc5lK4Hj9tnNJEgqwpUGRu3Xk7"]
+    )

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bentos.adapter import Features, Feed, Scores
 from bentos.bundle import Bundle
 from bentos.calibration import calibrate
 from bentos.core import Core
 from bentos.errors import BundleError, ContractError, InvalidInput, ParityError, UnknownName
-from bentos.runtime import Features, Runtime
+from bentos.runtime import Runtime
 from tests import bundles
 
 
@@ -19,14 +20,14 @@ class Counting(Runtime):
 
     batches: list[int]
 
-    def predict(self, x: Features) -> NDArray[np.float64]:
+    def predict(self, x: Features | Feed) -> Scores:
         self.batches = [*getattr(self, "batches", []), len(x)]
         return super().predict(x)
 
 
 def columns(core: Core, n: int, seed: int) -> dict[str, NDArray[np.int32]]:
     names = ("pokemon_a", "move_a", "pokemon_b", "move_b")
-    return dict(zip(names, bundles.legal_rows(core.adapter.dex, n, seed), strict=True))
+    return dict(zip(names, bundles.legal_rows(core.duels.dex, n, seed), strict=True))
 
 
 def turned(rows: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.int32]]:
@@ -36,9 +37,9 @@ def turned(rows: dict[str, NDArray[np.int32]]) -> dict[str, NDArray[np.int32]]:
 
 def test_every_pairing_of_a_request_is_in_one_batch(bundle: Path, core: Core) -> None:
     runtime = Counting(Bundle.load(bundle))
-    counted = Core(core.bundle, runtime, core.adapter)
+    counted = Core(core.bundle, runtime, core.adapter, core.ids, core.most_rows)
     answer = counted.battle("pikachu", "blastoise")
-    dex = core.adapter.dex
+    dex = core.duels.dex
     ours, theirs = (len(dex.attacks_of(dex.species(name))) for name in ("pikachu", "blastoise"))
     assert len(answer.all_moves) == ours
     assert runtime.batches == [ours * theirs]
@@ -67,14 +68,14 @@ def test_repeated_and_reordered_input_gives_the_same_answers(core: Core) -> None
 
 def test_names_and_codes_are_the_same_rows(core: Core) -> None:
     rows = columns(core, 20, seed=6)
-    dex = core.adapter.dex
+    dex = core.duels.dex
     tables = {"pokemon": dex.species_names, "move": dex.attack_ids}
     named = {name: [tables[name.split("_")[0]][code] for code in column] for name, column in rows.items()}
     assert np.array_equal(core.probabilities(rows), core.probabilities(named))
 
 
 def test_the_calibration_of_the_contract_is_applied(core: Core) -> None:
-    matrix = core.adapter.matrix(columns(core, 50, seed=7))
+    matrix = core.duels.matrix(columns(core, 50, seed=7))
     raw = core.runtime.predict(matrix.x)
     expected = calibrate(bundles.CALIBRATION, raw)
     expected[matrix.swapped] = 1 - expected[matrix.swapped]

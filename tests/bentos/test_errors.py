@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from bentos import errors
-from bentos.asgi import error_body, status_of
 from bentos.errors import PredictionDexError, RequestError
+from bentos.http import refusal
 
 
 def tree(root: type[PredictionDexError]) -> Iterator[type[PredictionDexError]]:
@@ -39,7 +39,14 @@ EXPECTED: dict[type[PredictionDexError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.InvalidInput: 422,
     errors.UnknownName: 422,
+    errors.PredictionRefused: 422,
+    errors.TooManyRows: 413,
+    errors.HeadersTooLarge: 431,
+    errors.Unauthorized: 401,
+    errors.TooSlow: 408,
+    errors.DeadlineExceeded: 504,
     errors.NotReady: 503,
+    errors.Overloaded: 503,
 }
 
 
@@ -47,10 +54,11 @@ EXPECTED: dict[type[PredictionDexError], int] = {
 def test_every_error_has_its_status_and_the_one_body(error: type[PredictionDexError]) -> None:
     raised = error("A sentence.")
     assert issubclass(error, RequestError) == (error in EXPECTED), "say what status a new request error has"
-    assert status_of(raised) == EXPECTED.get(error, 500)
-    assert orjson.loads(error_body(raised)) == {"error": "A sentence.", "code": error.code, "details": []}
+    answer = refusal(raised)
+    assert answer.status == EXPECTED.get(error, 500)
+    assert orjson.loads(answer.body) == {"error": "A sentence.", "code": error.code, "details": []}
 
 
 def test_details_are_in_the_body() -> None:
     details = [{"field": "pokemon_a"}]
-    assert orjson.loads(error_body(RequestError("No.", details)))["details"] == details
+    assert orjson.loads(refusal(RequestError("No.", details)).body)["details"] == details

@@ -11,7 +11,10 @@ import pytest
 
 from bentos.battle.schemas import BattleAnswer, RankedMove
 from bentos.core import Core
+from bentos.errors import NotFound
+from bentos.metrics import ROUTES, Metrics
 from bentos.rest import Rest
+from bentos.settings import Settings
 from bentos.state import State
 from tests import servers
 
@@ -133,13 +136,13 @@ def test_a_request_that_offers_an_upgrade_keeps_its_body(server: servers.Process
 def test_headers_are_bounded(server: servers.Process) -> None:
     before = server.memory_mib()
     answer = raw(server, b"GET /docs HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (64 << 20))
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
     assert server.memory_mib() - before < 16
 
 
 def test_a_length_of_thousands_of_digits_is_refused(server: servers.Process) -> None:
     head = b"POST /predict/battle HTTP/1.1\r\nHost: x\r\nContent-Length: "
-    assert raw(server, head + b"9" * 5000 + b"\r\n\r\n{}").startswith(b"HTTP/1.1 400")
+    assert raw(server, head + b"9" * 5000 + b"\r\n\r\n{}").startswith((b"HTTP/1.1 400", b"HTTP/1.1 413"))
 
 
 def asked(app: Rest, scope: dict[str, Any], body: bytes) -> tuple[int, dict[str, Any]]:
@@ -152,7 +155,7 @@ def asked(app: Rest, scope: dict[str, Any], body: bytes) -> tuple[int, dict[str,
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app({"type": "http", "method": "POST", "headers": [], **scope}, receive, send))
+    asyncio.run(app({"type": "http", "method": "POST", "headers": [], "query_string": b"", **scope}, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
@@ -161,16 +164,24 @@ async def broken(*_: object) -> None:
 
 
 def test_a_length_is_refused_whatever_its_server_lets_through() -> None:
-    app = Rest(broken, state=State(), body_bytes=1024)
+    app = Rest(broken, state=State(), settings=Settings(), metrics=Metrics())
     scope = {"path": "/predict/battle", "headers": [(b"content-length", b"9" * 5000)]}
     status, body = asked(app, scope, b"{}")
     assert (status, body["code"]) == (413, "payload_too_large")
 
 
+def test_every_route_is_a_known_label_of_the_metrics(core: Core) -> None:
+    state = State()
+    state.core = core
+    app = Rest(broken, state=state, settings=Settings(), metrics=Metrics())
+    app.refuse(None, NotFound("There is no such route."))
+    assert {route.template for route in app._table.values()} <= set(ROUTES["rest"])
+
+
 def test_what_fails_in_the_other_app_is_answered_in_our_shape(core: Core) -> None:
     state = State()
     state.core = core
-    app = Rest(broken, state=state, body_bytes=1024)
+    app = Rest(broken, state=state, settings=Settings(), metrics=Metrics())
     status, body = asked(app, {"path": "/bento/predict_battle"}, json.dumps(GOOD).encode())
     assert (status, body["code"]) == (500, "internal")
 
@@ -182,7 +193,7 @@ def chunks(size: int) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("path", ["/predict/battle", "/bento/predict_battle"])
 def test_a_long_body_is_refused_and_the_next_request_answered(client: httpx.Client, path: str) -> None:
-    limit = 1 << 20
+    limit = 4 << 20
     padded = json.dumps(GOOD).encode()
     assert client.post("/predict/battle", content=padded + b" " * (limit - len(padded))).status_code == 200
     body = refused(client.post(path, content=b" " * (limit + 1)), 413, "payload_too_large")
@@ -194,7 +205,7 @@ def test_a_long_body_is_refused_and_the_next_request_answered(client: httpx.Clie
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/predict", "/predict/battle/", "/readyz", "/metrics", "/schema.json", "/bento", "/bento/", "/bento/x"],
+    ["/", "/predictions", "/predict/battle/", "/readyz", "/metrics", "/schema.json", "/bento", "/bento/", "/bento/x"],
 )
 def test_any_other_path_is_not_found(client: httpx.Client, path: str) -> None:
     refused(client.get(path), 404, "not_found")
@@ -232,7 +243,7 @@ def test_the_documentation_loads_nothing_from_elsewhere(client: httpx.Client) ->
     page = client.get("/docs")
     assert page.status_code == 200
     assert "//" not in page.text.replace("<!doctype html>", "")
-    for file in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"):
+    for file in ("swagger-ui.css", "swagger-ui-bundle.js"):
         assert client.get(f"/static_content/{file}").status_code == 200
     assert "/bento/predict_battle" in client.get("/docs.json").json()["paths"]
 

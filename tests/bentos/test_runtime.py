@@ -1,17 +1,19 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bentos.adapter import Features, Feed
 from bentos.battle import features
 from bentos.battle.dex import Dex
 from bentos.bundle import Bundle
 from bentos.errors import ContractError, DigestError
-from bentos.runtime import Features, Name, Runtime
-from tests import bundles, servers
+from bentos.runtime import Name, Runtime
+from tests import bundles, servers, tabular
 
 IMPORTED = """
 import sys
@@ -35,7 +37,7 @@ class Recording(Runtime):
         self.asked: list[Name] = []
         super().__init__(bundle)
 
-    def predict_with(self, name: Name, x: Features) -> NDArray[np.float64]:
+    def predict_with(self, name: Name, x: Features | Feed) -> NDArray[np.float64]:
         self.asked.append(name)
         return super().predict_with(name, x)
 
@@ -96,3 +98,55 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DigestError, match=rf"cannot load {name}") as refused:
         Runtime(Bundle.load(folder))
     assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline of text and numbers that ends in XGBoost: preprocess.onnx feeds model.ubj."""
+    return tabular.write_split(tmp_path_factory.mktemp("split") / "bundle")
+
+
+def feed(rows: int) -> dict[str, NDArray[Any]]:
+    frame = tabular.split_sample().frame.head(rows)
+    return {name: frame[[name]].to_numpy(object if name == "city" else np.float64) for name in frame.columns}
+
+
+def test_columns_are_fed_through_the_preprocessing_to_the_booster(split: Path) -> None:
+    runtime = Runtime(Bundle.load(split))
+    assert runtime.names == ("onnx", "xgboost")
+    sample = tabular.split_sample()
+    expected = sample.model.predict_proba(sample.frame)[:, 1]
+    for name in runtime.names:
+        assert np.abs(runtime.predict_with(name, feed(len(sample.frame))) - expected).max() < 1e-5
+
+
+def test_the_crossover_counts_the_rows_of_columns(split: Path) -> None:
+    runtime = Recording(Bundle.load(split))
+    runtime.predict(feed(tabular.CROSSOVER - 1))
+    runtime.predict(feed(tabular.CROSSOVER))
+    assert runtime.asked == ["onnx", "xgboost"]
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("classifier", (9,)), ("multiclass", (9, 3)), ("regressor", (9,))])
+def test_the_shape_is_that_of_the_task(tmp_path: Path, kind: tabular.Kind, shape: tuple[int, ...]) -> None:
+    runtime = Runtime(Bundle.load(tabular.write(kind, tmp_path / "bundle")))
+    x = tabular.sample(kind).frame.head(9).to_numpy(np.float32)
+    assert [runtime.predict_with(name, x).shape for name in runtime.names] == [shape, shape]
+
+
+@pytest.mark.parametrize(
+    ("kind", "plan", "sentence"),
+    [
+        ("pipeline", {"onnx_inputs": "matrix"}, r"maps age, visits, spend, city to .*, and the contract says input to"),
+        ("classifier", {"onnx_inputs": "columns"}, r"maps input to .* says age, visits, member, spend to prob"),
+        ("classifier", {"input_dtype": "float64"}, r"takes tensor\(float\), and the contract says float64"),
+        ("classifier", {"ubj_input": "onnx_preprocessing"}, r"lists no preprocess.onnx"),
+    ],
+)
+def test_a_graph_that_the_plan_does_not_fit_is_refused(
+    tmp_path: Path, kind: tabular.Kind, plan: dict[str, Any], sentence: str
+) -> None:
+    bundle = Bundle.load(tabular.write(kind, tmp_path / "bundle"))
+    changed = bundle.contract.runtime.model_copy(update=plan)
+    with pytest.raises(ContractError, match=sentence):
+        Runtime(Bundle(bundle.folder, bundle.contract.model_copy(update={"runtime": changed})))

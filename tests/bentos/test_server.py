@@ -161,14 +161,20 @@ def held(bundle: Path, folder: Path) -> Iterator[tuple[servers.Process, Path]]:
     folder.mkdir(exist_ok=True)
     script = folder / "held.py"
     script.write_text(program)
-    env = {"PDX_HTTP_PORT": "0", "PDX_ADMIN_PORT": "0", "PDX_HTTP_HOST": "127.0.0.1", "PDX_BUNDLE": str(bundle)}
+    env = {
+        "PDX_HTTP_PORT": "0",
+        "PDX_ADMIN_PORT": "0",
+        "PDX_GRPC_PORT": "0",
+        "PDX_HTTP_HOST": "127.0.0.1",
+        "PDX_BUNDLE": str(bundle),
+    }
     with servers.spawn([sys.executable, str(script)], folder, servers.ROOT, servers.environment(**env)) as process:
         yield servers.opened(process), go
 
 
 def test_bentomls_paths_wait_for_the_model_and_start_nothing(bundle: Path, tmp_path: Path) -> None:
     with held(bundle, tmp_path) as (process, go):
-        for path in ("/docs.json", "/static_content/swagger-ui.css"):
+        for path in ("/docs.json", "/openapi.json"):
             early = httpx.get(process.rest + path, timeout=5)
             assert (early.status_code, early.json()["code"]) == (503, "not_ready")
             assert early.headers["retry-after"] == "1"
@@ -328,7 +334,13 @@ def test_a_bug_of_ours_is_answered_in_our_shape_and_logged(bundle: Path, tmp_pat
     )
     script = tmp_path / "spoilt.py"
     script.write_text(program)
-    env = {"PDX_HTTP_PORT": "0", "PDX_ADMIN_PORT": "0", "PDX_HTTP_HOST": "127.0.0.1", "PDX_BUNDLE": str(bundle)}
+    env = {
+        "PDX_HTTP_PORT": "0",
+        "PDX_ADMIN_PORT": "0",
+        "PDX_GRPC_PORT": "0",
+        "PDX_HTTP_HOST": "127.0.0.1",
+        "PDX_BUNDLE": str(bundle),
+    }
     with servers.spawn([sys.executable, str(script)], tmp_path, servers.ROOT, servers.environment(**env)) as process:
         servers.ready(process)
         servers.until(lambda: httpx.post(f"{process.rest}/predict/battle", json=GOOD).status_code == 500, process)

@@ -21,17 +21,21 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Process]:
     folder = tmp_path_factory.mktemp("bentoml")
-    rest, admin = free_port(), free_port()
+    rest, grpc, admin = free_port(), free_port(), free_port()
     env = servers.environment(
         BENTOML_HOME=str(folder / "home"),
         PDX_BUNDLE=str(bundle),
         PDX_ADMIN_HOST="127.0.0.1",
         PDX_ADMIN_PORT=str(admin),
+        PDX_GRPC_HOST="127.0.0.1",
+        PDX_GRPC_PORT=str(grpc),
+        PDX_LOG_FORMAT="text",
         PDX_STOP_DRAIN_SECONDS="2",
     )
     command = [sys.executable, "-m", "bentoml", "serve", "bentos.service:PredictionDex"]
     with servers.spawn([*command, "--host", "127.0.0.1", "--port", str(rest)], folder, servers.ROOT, env) as process:
         process.rest, process.admin = f"http://127.0.0.1:{rest}", f"http://127.0.0.1:{admin}"
+        process.grpc = f"127.0.0.1:{grpc}"
         servers.until(process.ready, process, seconds=120)
         yield process
 
@@ -62,7 +66,9 @@ def test_a_built_bento_serves_the_model_that_it_names(bundle: Path, tmp_path: Pa
     from training.package import package
 
     built = package(bundle, tmp_path / "home")
-    env = servers.environment(BENTOML_HOME=str(tmp_path / "home"), PDX_HTTP_PORT="0", PDX_ADMIN_PORT="0")
+    env = servers.environment(
+        BENTOML_HOME=str(tmp_path / "home"), PDX_HTTP_PORT="0", PDX_GRPC_PORT="0", PDX_ADMIN_PORT="0"
+    )
     env.pop("PYTHONPATH")  # the code is the bento's own
     command = [sys.executable, "-m", "bentos", "--host", "127.0.0.1"]
     with servers.spawn(command, tmp_path, built.folder / "src", env) as process:

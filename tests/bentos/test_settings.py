@@ -18,7 +18,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     settings = Settings.read()
     assert (settings.http.port, settings.admin.port) == (3000, 3002)
     assert settings.http.keep_alive_seconds == 120
-    assert settings.http.body_bytes == 1024 * 1024
+    assert settings.http.body_bytes == 4 * 1024 * 1024
     assert settings.stop.drain_seconds == 5
     assert settings.stop.drain_seconds + settings.stop.finish_seconds < 30
 
@@ -42,7 +42,8 @@ def test_an_override_wins_over_its_variable_only(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    value = {"PDX_LOG_LEVEL": "debug"}.get(name, "1234")
+    special = {"PDX_LOG_LEVEL": "debug", "PDX_LOG_FORMAT": "text", "PDX_GRPC_THREADS": "5", "PDX_LIMIT_NESTING": "7"}
+    value = special.get(name, "1234")
     monkeypatch.setenv(name, value)
     assert Settings.read() != Settings.model_construct()
     text = Settings.read().model_dump_json()

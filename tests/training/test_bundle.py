@@ -11,9 +11,10 @@ from bentos.bundle import Bundle
 from bentos.contract import Contract, Expectation
 from bentos.core import Core
 from bentos.errors import BundleError, DigestError, ParityError
+from tests import killed
 from tests.exports import export_small, fitted_small
 from tests.tracking import log_run, model_name
-from training.bundle import assemble, bundle
+from training.bundle import assemble, bundle, made_from
 from training.registry import REPLACED_TAG, Registry, RegistryError
 from training.verdict import Verdict
 
@@ -146,6 +147,14 @@ def test_expectation_is_the_gates_where_it_compared_the_same(registry: Registry,
     assert against_second.expectation is not None
     assert against_second.expectation.pairs == 1_000
     assert against_second.expectation.against_version == "2"
+
+
+def test_a_bundle_that_a_killed_process_moved_aside_is_known_again(exported: Path, tmp_path: Path) -> None:
+    folder = assemble(exported, "1", None, tmp_path / "1")
+    before = Bundle.load(folder).contract
+    killed.while_replacing(folder, "contract.json")
+    assert made_from(folder) == before.provenance.run_id
+    assert Bundle.load(folder).contract == before
 
 
 def test_digest_error_is_what_serving_raises(exported: Path, tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ def test_isotonic_is_nowhere_so_steep_that_two_runtimes_would_disagree() -> None
     assert np.abs(nudged - calibrate(found, raw)).max() <= 1e-5
 
 
+def test_isotonic_never_says_never() -> None:
+    raw = np.linspace(0, 1, _N)
+    found = fit_isotonic(raw, (raw > 0.5).astype(float))
+    assert 0 < min(found.y) < 1e-3
+    assert 1 - 1e-3 < max(found.y) < 1
+
+
+def test_answers_that_are_all_the_same_are_left_as_they_are() -> None:
+    assert fit_isotonic(np.full(30, 0.5), np.linspace(0, 1, 30)) == Calibration()
+
+
 @pytest.mark.parametrize(
     ("distortion", "methods"),
     [

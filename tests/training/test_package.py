@@ -5,6 +5,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import pytest
 import yaml
 
 from bentos.bundle import Bundle
-from tests import bundles
+from bentos.contract import CONTRACT_FILE
+from tests import bundles, killed
+from training import package as package_module
 from training.package import PROJECT, Package, PackageError, package
 
 
@@ -41,8 +46,8 @@ def manifest(made: Package) -> dict[str, Any]:
 
 
 def test_bento_names_the_exact_model(made: Package) -> None:
-    name, _, version = made.model.partition(":")
-    assert (name, version.partition("-")[0]) == ("battle", "1")
+    name, _, number = made.model.partition(":")
+    assert (name, number.partition("-")[0]) == ("battle", "1")
     assert [model["tag"] for model in manifest(made)["models"]] == [made.model]
     assert manifest(made)["service"] == "bentos.service:PredictionDex"
     assert f"predictiondex:{made.folder.name}" == made.bento
@@ -107,6 +112,70 @@ def test_other_bundle_is_another_model_and_bento(made: Package, folder: Path, ho
     shutil.rmtree(made.folder)
     assert package(folder, home) == made
     assert [model["tag"] for model in manifest(made)["models"]] == [made.model]
+
+
+def leave_line(made: Package) -> None:
+    """As BentoML leaves a bento, before the second requirement of it is taken out."""
+    table = manifest(made)
+    table["image"]["python_requirements"] += f"bentoml=={version('bentoml')}\n"
+    (made.folder / "bento.yaml").write_text(yaml.safe_dump(table))
+
+
+def leave_half(made: Package) -> None:
+    shutil.rmtree(made.folder / "src")
+    leave_line(made)
+
+
+def leave_nothing(made: Package) -> None:
+    shutil.rmtree(made.folder)
+    made.folder.mkdir()
+
+
+def leave_cut_manifest(made: Package) -> None:
+    file = made.folder / "bento.yaml"
+    file.write_bytes(file.read_bytes()[:200])
+
+
+@pytest.mark.parametrize("leave", [leave_line, leave_half, leave_nothing, leave_cut_manifest])
+def test_a_bento_that_a_killed_process_left_is_built_again(
+    leave: Callable[[Package], None], made: Package, folder: Path, home: Path
+) -> None:
+    leave(made)
+    assert package(folder, home) == made
+    test_requirements_are_the_lock(made)
+    test_bento_holds_serving_and_nothing_else(made)
+    test_bento_names_the_exact_model(made)
+
+
+@pytest.mark.parametrize("left", ["contract.json", "model.yaml"])
+def test_a_model_that_a_killed_process_left_is_stored_again(left: str, made: Package, folder: Path, home: Path) -> None:
+    kept = home / "models" / made.model.replace(":", "/")
+    for file in kept.iterdir():
+        if file.name != left:
+            file.unlink()
+    assert package(folder, home) == made
+    test_stored_model_is_the_bundle(made, home, folder)
+
+
+def test_two_at_once_make_the_same_bento(folder: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: package(folder, tmp_path), range(2))
+    assert first == second
+
+
+def test_a_bundle_that_a_killed_process_moved_aside_is_packed(
+    made: Package, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(folder, tmp_path / "bundle"))
+    killed.while_replacing(mine, CONTRACT_FILE)
+    assert not mine.exists()
+    assert package(mine, home) == made
+
+
+def test_a_build_that_takes_too_long_is_one_sentence(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_module, "_SECONDS", 0.01)
+    with pytest.raises(PackageError, match=r"The bento was not built within 0\.01 s"):
+        package(folder, home)
 
 
 def test_changed_bundle_is_not_packed(tmp_path: Path) -> None:

@@ -2,18 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from tests import bundles
+from bentos.contract import CONTRACT_FILE
+from tests import bundles, killed
 from tests.tracking import free_port
-from training.serving import PYTHON, Serving, ServingError
+from training.serving import PYTHON, Ports, Serving, ServingError
 
 needs_serving = pytest.mark.skipif(not PYTHON.exists(), reason="no .venv-serving; make .venv-serving/.ready makes it")
 
 
 @needs_serving
 def test_the_answer_comes_from_the_bundle_that_was_named(tmp_path: Path) -> None:
-    ports = {"port": free_port(), "admin_port": free_port()}
+    ports = Ports(free_port(), free_port(), free_port())
     mine = bundles.write(tmp_path / "mine", version="7")
-    with Serving.start(mine, port=ports["port"], admin_port=ports["admin_port"]) as serving:
+    # It is found again where somebody was killed who replaced it.
+    killed.while_replacing(mine, CONTRACT_FILE)
+    with Serving.start(mine, ports=ports) as serving:
         answer = serving.predict({"pokemon_a": "pikachu", "pokemon_b": "gyarados"})
         assert answer["model"]["version"] == "7"
         with pytest.raises(ServingError, match=r"no Pokémon called|422"):
@@ -22,7 +25,7 @@ def test_the_answer_comes_from_the_bundle_that_was_named(tmp_path: Path) -> None
         other = bundles.write(tmp_path / "other", version="8")
         with (
             pytest.raises(ServingError, match=r"Another server answers on this port|ended with status 78"),
-            Serving.start(other, port=ports["port"], admin_port=ports["admin_port"]),
+            Serving.start(other, ports=ports),
         ):
             pytest.fail("the second server was taken for ready")
 
@@ -33,6 +36,6 @@ def test_a_refused_bundle_is_one_sentence(tmp_path: Path) -> None:
     (broken / "model.onnx").write_bytes(b"not a model")
     with (
         pytest.raises(ServingError, match="ended with status 78 before it was ready"),
-        Serving.start(broken, port=free_port(), admin_port=free_port()),
+        Serving.start(broken, ports=Ports(free_port(), free_port(), free_port())),
     ):
         pytest.fail("a broken bundle was served")

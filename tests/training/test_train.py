@@ -23,7 +23,7 @@ _ROWS = 15_000
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "BENTOML_HOME"):
+        for name in ("MLFLOW_TRACKING_URI", "BENTOML_HOME", "PDX_HOME"):
             patch.setenv(name, "")
             patch.delenv(name)
         made = settings.resolve(home=tmp_path_factory.mktemp("home"))

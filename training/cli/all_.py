@@ -1,11 +1,10 @@
 """``pdx all``: every candidate, from the dataset to the bento."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.cli.common import FAILED, Bad, TrackingUri
+from training.cli.common import FAILED, Bad, Home, TrackingUri
 from training.cli.train import Rows, Source
 
 
@@ -18,7 +17,7 @@ def command(
     folds: Annotated[int, typer.Option(min=0, max=20, help="Folds of the cross-validation; 0 for none.")] = 3,
     learning_curve: Annotated[bool, typer.Option(help="Also fit on growing shares of the duels.")] = True,
     tracking_uri: TrackingUri = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    home: Home = None,
 ) -> None:
     """Train every candidate, register the best, and take it past the gate into a bundle and a bento.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.cli.common import TrackingUri, refusals
+from training.cli.common import Home, TrackingUri, refusals
 
 CHAMPION = "champion"
 
@@ -23,6 +23,7 @@ def command(
         Path | None, typer.Option(help="Folder to write; .pdx/bundles/VERSION by default.", show_default=False)
     ] = None,
     tracking_uri: TrackingUri = None,
+    home: Home = None,
 ) -> None:
     """Write the bundle of a version: its model, its contract, and how differently it may answer."""
     from training import settings
@@ -30,6 +31,6 @@ def command(
     from training.registry import Registry
 
     with refusals():
-        places = settings.resolve(tracking_uri)
+        places = settings.resolve(tracking_uri, home)
         number = None if version == CHAMPION else version
         typer.echo(bundle(Registry(places.tracking_uri), number, against, out, places.home))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,13 @@ REFUSED = 2
 TrackingUri = Annotated[
     str | None,
     typer.Option(
-        help="MLflow server or database; MLFLOW_TRACKING_URI, or SQLite in .pdx, by default.", show_default=False
+        help="MLflow server or database; MLFLOW_TRACKING_URI, or SQLite in --home, by default.", show_default=False
+    ),
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of everything written; PDX_HOME, or .pdx in the project's folder, by default.", show_default=False
     ),
 ]
 
@@ -47,8 +54,12 @@ def refusals() -> Iterator[None]:
     from training.package import PackageError
     from training.registry import RegistryError
     from training.replays import GateError
+    from training.settings import SettingsError
 
-    known = (DatasetError, ExportError, GateError, MlflowException, PackageError, PredictionDexError, RegistryError)
+    known = (
+        DatasetError, ExportError, GateError, MlflowException, PackageError, PredictionDexError, RegistryError,
+        SettingsError,
+    )  # fmt: skip
     try:
         yield
     except known as error:

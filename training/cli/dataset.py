@@ -1,14 +1,12 @@
 """``pdx dataset``: generate, ship, check and look at the duels that models are trained on."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.cli.common import FAILED, Bad, refusals, tell
+from training.cli.common import FAILED, Bad, Home, refusals, tell
 from training.settings import DATA
 
 app = typer.Typer(no_args_is_help=True, help="The duels that models are trained on, and the engine that plays them.")
@@ -34,7 +32,7 @@ class PartOption(StrEnum):
 
 KindOption = Annotated[Kind, typer.Option(help="What the rows are for; it decides their part of the split.")]
 Shards = Annotated[
-    Path | None, typer.Option(help="Folder of finished shards; .pdx/shards by default.", show_default=False)
+    Path | None, typer.Option(help="Folder of finished shards; shards in --home by default.", show_default=False)
 ]
 Folder = Annotated[Path, typer.Option(help="Folder of the files that ship.")]
 
@@ -53,6 +51,7 @@ def generate(
         int | None, typer.Option(min=1, help="Engine processes; one a core by default.", show_default=False)
     ] = None,
     out: Shards = None,
+    home: Home = None,
 ) -> None:
     """Play duels with the battle engine; shards that are there already are not played again."""
     import os
@@ -60,19 +59,20 @@ def generate(
     from training.dataset.engine import install
     from training.dataset.generate import Job, load_attacks
     from training.dataset.generate import generate as play_all
+    from training.dataset.progress import playing
 
     wanted = list(range(shards)) if shard is None else shard
     if any(not 0 <= number < shards for number in wanted):
         raise typer.BadParameter(f"--shard must be between 0 and {shards - 1}, the last of --shards.")
-    folder = out or _shards()
-    job = Job(kind.value, seed, shards, rows)
-    missing = job.missing(folder, wanted)
-    if not missing:
-        tell(f"All {len(wanted)} shards are in {folder} already.")
-        return
     with refusals():
+        folder = out or _shards(home)
+        job = Job(kind.value, seed, shards, rows)
+        missing = job.missing(folder, wanted)
+        if not missing:
+            tell(f"All {len(wanted)} shards are in {folder} already.")
+            return
         install(tell)
-        with _progress(f"{len(missing)} of {len(wanted)} shards", len(missing) * job.duels_a_shard) as tick:
+        with playing(f"{len(missing)} of {len(wanted)} shards", len(missing) * job.duels_a_shard) as tick:
             play_all(
                 job,
                 folder,
@@ -85,12 +85,12 @@ def generate(
 
 
 @app.command()
-def ship(shards: Shards = None, out: Folder = DATA) -> None:
+def ship(shards: Shards = None, out: Folder = DATA, home: Home = None) -> None:
     """Merge finished shards into the files that ship, and write the manifest and the data card's numbers."""
     from training.dataset.ship import ship as merge
 
     with refusals():
-        written = merge(shards or _shards(), out, DATA / "dex.json")
+        written = merge(shards or _shards(home), out, DATA / "dex.json")
     for entry in written["kinds"].values():
         tell(f"{entry['file']}: {entry['rows']:,} rows from {len(entry['shards'])} shards")
 
@@ -100,7 +100,9 @@ def check(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="Parquet file of duels, folder of shards or SQLAlchemy URL; what ships by default.", show_default=False
+            help="Parquet file of duels, folder of shards, SQLAlchemy URL, or generator:seed=1,shards=2,rows=50000; "
+            "what ships by default.",
+            show_default=False,
         ),
     ] = None,
     table: Annotated[str, typer.Option(help="Table of a database.")] = "duels",
@@ -112,19 +114,25 @@ def check(
         ),
     ] = None,
     part: Annotated[PartOption, typer.Option(help="The only part of the split that is allowed.")] = PartOption.TRAINING,
+    folder: Annotated[Path, typer.Option(help="Folder of the files that ship, checked without a source.")] = DATA,
+    home: Home = None,
 ) -> None:
     """Check that every row can be used: known names, legal attacks, right types, pairs of the right part.
 
+    What ships is also compared with its manifest, file by file and shard by shard, and so is the dex.
     Exits with 1 when rows were set aside or a shipped file is at fault, with 2 when the source is refused.
     """
     from training.dataset.errors import BadRows
     from training.dataset.read import duels
     from training.dataset.split import Part
+    from training.settings import home_folder
 
     if source is None:
-        _check_shipped()
+        _check_shipped(folder)
         return
     with refusals():
+        if home is not None:
+            home_folder(home)
         try:
             found = duels(
                 source,
@@ -149,14 +157,14 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def _check_shipped() -> None:
-    from bentos.battle.dex import Dex
+def _check_shipped(folder: Path) -> None:
     from training.dataset.check import check_shipped
 
     with refusals():
-        findings = check_shipped(DATA, Dex.load(DATA / "dex.json"))
+        findings = check_shipped(folder, DATA / "dex.json")
     for finding in findings:
-        tell(f"{finding.kind}: {finding.fault or f'{finding.rows:,} rows, all as the manifest says'}")
+        unit = "species" if finding.kind == "dex" else "rows"
+        tell(f"{finding.kind}: {finding.fault or f'{finding.rows:,} {unit}, all as the manifest says'}")
     if any(finding.fault for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -214,17 +222,7 @@ def dex(
     tell("The dex is written.")
 
 
-def _shards() -> Path:
-    from training.settings import resolve
+def _shards(home: Path | None) -> Path:
+    from training.settings import home_folder
 
-    return resolve().home / "shards"
-
-
-@contextmanager
-def _progress(title: str, duels: int) -> Iterator[Callable[[int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task(title, total=duels)
-        yield lambda played: bar.advance(task, played)
+    return home_folder(home) / "shards"

@@ -1,17 +1,16 @@
 """``pdx evaluate``: the figures of a version, measured on the bundle that serving would run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.cli.common import TrackingUri
+from training.cli.common import Home, TrackingUri
 
 
 def command(
     version: Annotated[str | None, typer.Argument(help="Version to measure; the champion by default.")] = None,
     tracking_uri: TrackingUri = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    home: Home = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 where a figure misses its aim.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from training.cli.common import FAILED, TrackingUri
+from training.cli.common import FAILED, Home, TrackingUri
 
 
 def command(
@@ -18,7 +18,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON instead of a table.")] = False,
     tracking_uri: TrackingUri = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    home: Home = None,
 ) -> None:
     """Judge a version against the champion on replays that no training ever saw.
 

@@ -1,11 +1,10 @@
 """``pdx promote``: make a version the champion, past the gate."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.cli.common import TrackingUri
+from training.cli.common import Home, TrackingUri
 
 PREVIOUS = "previous"
 
@@ -17,7 +16,7 @@ def command(
         str | None, typer.Option(help="The reason for --force, kept with the version.", show_default=False)
     ] = None,
     tracking_uri: TrackingUri = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    home: Home = None,
 ) -> None:
     """Move the alias champion to a version the gate said yes to; --force --why goes past the gate and back again."""
     if force != bool(why and why.strip()):

@@ -1,15 +1,18 @@
 """``pdx train``: fit, measure and export the candidates, and register the best; nothing is promoted."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from training.cli.common import Bad, TrackingUri
+from training.cli.common import Bad, Home, TrackingUri
 
 Source = Annotated[
     str | None,
-    typer.Option(help="Parquet file, folder of shards or SQLAlchemy URL; the shipped duels by default."),
+    typer.Option(
+        help="Parquet file, folder of shards, SQLAlchemy URL, or generator:seed=1,shards=2,rows=50000, which plays "
+        "2 × 50,000 duels with the battle engine; the shipped duels by default.",
+        show_default=False,
+    ),
 ]
 Rows = Annotated[int | None, typer.Option(min=1000, help="Train on a random subsample of this many duels.")]
 
@@ -30,7 +33,7 @@ def command(
     ] = None,
     register: Annotated[bool, typer.Option(help="Register the winner as a version.")] = True,
     tracking_uri: TrackingUri = None,
-    home: Annotated[Path | None, typer.Option(help="Folder of everything written; .pdx by default.")] = None,
+    home: Home = None,
 ) -> None:
     """Train the candidates, log each to MLflow, and register the best as a new version.
 

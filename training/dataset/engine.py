@@ -36,9 +36,11 @@ def install(say: Callable[[str], None]) -> None:
     if installed():
         return
     npm = require("npm")
-    say("The battle engine is not installed yet; running npm ci in training/engine (about 20 seconds).")
+    say(
+        "The battle engine is not installed yet; running npm ci --ignore-scripts in training/engine (about 20 seconds)."
+    )
     done = subprocess.run(  # noqa: S603  (fixed program and arguments)
-        [npm, "ci", "--ignore-scripts"],
+        [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=ENGINE,
         check=False,
         stdout=subprocess.PIPE,
@@ -47,7 +49,10 @@ def install(say: Callable[[str], None]) -> None:
     )
     if done.returncode:
         last = (done.stdout.strip().splitlines() or ["no output"])[-1]
-        raise EngineError(f"npm ci failed with code {done.returncode}; its last line: {last}")
+        raise EngineError(
+            f"npm ci failed with code {done.returncode} ({last}); run `npm ci --ignore-scripts` in training/engine "
+            "where the npm registry can be reached."
+        )
 
 
 def extract_dex() -> bytes:

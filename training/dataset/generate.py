@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -161,8 +162,8 @@ def generate(
     """Play every shard of a job that is not there yet, ``workers`` at a time, and return all its files.
 
     A shard is written under a temporary name and renamed when whole, so an interrupted run loses at most the
-    shards under way. ``tick`` is called with numbers of duels played, from several threads; what it raises ends the
-    run. ``only`` limits the run to some shards.
+    shards under way, and several processes may play the same job into one folder. ``tick`` is called with numbers of
+    duels played, from several threads; what it raises ends the run. ``only`` limits the run to some shards.
 
     Raises:
         EngineError: as ``play`` does; finished shards stay.
@@ -178,9 +179,14 @@ def generate(
 
     def run(shard: int) -> None:
         path = job.path(folder, shard)
-        part = path.with_suffix(".part")
-        pq.write_table(make_shard(job, shard, attacks, counted), part, compression="zstd")
-        part.replace(path)
+        # A name of its own: another process may be playing the same shard, to the same rows; the last rename stays.
+        part = path.with_name(f"{path.stem}-{uuid4().hex}.part")
+        table = make_shard(job, shard, attacks, counted)
+        try:
+            pq.write_table(table, part, compression="zstd")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(run, shard) for shard in job.missing(folder, wanted)]

@@ -101,6 +101,29 @@ def judge_number(judged: Judgement, batch: Columns, name: str, least: int) -> No
     )
 
 
+def judge_mean(judged: Judgement, batch: Columns, name: str, least: float) -> NDArray[np.float32]:
+    """Judge a column of numbers that begin at ``least``; returns them as float32[n], NaN where a row has a fault."""
+    values = batch[name]
+    if isinstance(values, pa.Array) and pa.types.is_floating(values.type) and not values.null_count:
+        numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        null = wrong = np.zeros(len(numbers), bool)
+    else:
+        listed = values.to_pylist() if isinstance(values, pa.Array) else values
+        null = np.array([value is None for value in listed], bool)
+        usable = [isinstance(value, int | float | Decimal) and not isinstance(value, bool) for value in listed]
+        wrong = ~(null | np.array(usable, bool))
+        numbers = np.array([float(v) if fits else np.nan for v, fits in zip(listed, usable, strict=True)], np.float64)
+    out = ~(null | wrong) & ~((numbers >= least) & (numbers <= _LARGEST))
+    judged.add("null", null, lambda _: f"{name} is null")
+    judged.add("wrong type", wrong, lambda row: f"{name} is {shown(values, row)}, not a number")
+    judged.add(
+        f"{name} out of range",
+        out,
+        lambda row: f"{name} is {shown(values, row)}, not between {least:g} and {_LARGEST}",
+    )
+    return np.where(null | wrong | out, np.nan, numbers).astype(np.float32)
+
+
 def _values(judged: Judgement, name: str, expected: str, values: Values, codes: NDArray[np.int32]) -> None:
     judged.columns[name] = codes
     judged.add("null", codes == NULL, lambda _: f"{name} is null")

@@ -1,7 +1,6 @@
 """Reads duels and replays from any source into arrays of codes; every row that cannot be used is accounted for."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from bentos.battle.dex import Dex
 from training.dataset.aside import Aside
 from training.dataset.errors import BadRows, SourceError
-from training.dataset.judge import DUEL_COLUMNS, Judgement, judge_duels, judge_number, judge_pairings
+from training.dataset.judge import DUEL_COLUMNS, Judgement, judge_duels, judge_mean, judge_number, judge_pairings
 from training.dataset.names import PARTS, Names
+from training.dataset.progress import Tick
 from training.dataset.rows import Duels, Replays, digest_of, pair_numbers
 from training.dataset.schema import PAIRING, REPLAY_SCHEMA
 from training.dataset.sources import Columns, resolve
@@ -34,7 +34,7 @@ def duels(
     aside: Path | None = None,
     part: Part | None = Part.TRAINING,
     dex: Dex | None = None,
-    tick: Callable[[int], None] = lambda _: None,
+    tick: Tick | None = None,
 ) -> Duels:
     """Read duels from the shipped file (the default), a Parquet file, a folder of shards, a database or the engine.
 
@@ -50,7 +50,7 @@ def duels(
         aside: that file, .parquet or .csv; beside the source by default.
         part: the only part of the split that is allowed; None for any.
         dex: the dex; the shipped one by default.
-        tick: called with numbers of duels played by the generator.
+        tick: called with numbers of duels played by the generator; None shows its progress on stderr.
 
     Raises:
         SourceError: the source cannot be read, or the file for bad rows cannot be written.
@@ -109,9 +109,9 @@ def replays(path: Path | None = None, *, part: Part | None = None, dex: Dex | No
         for name in (*_COUNTS, "request") if "request" in batch else _COUNTS:
             judge_number(judged, batch, name, 0)
         _halves(judged, kept[0]["replays"][0] if kept else None)
+        turns.append(judge_mean(judged, batch, "mean_turns", 1))
         tally.add(batch, judged)
         kept.append(judged.columns)
-        turns.append(np.asarray(batch["mean_turns"], np.float32))
     tally.refuse()
     if not tally.rows:
         raise SourceError(f"{found.title} holds no rows.")

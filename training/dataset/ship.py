@@ -41,14 +41,29 @@ class Shipped:
         job: the generation job that makes the rows again.
         digests: of each shard's rows, in order; ``schema.digest``.
         rows: how many rows each shard has.
+        sha256: of the file.
     """
 
     job: Job
     digests: tuple[str, ...]
     rows: tuple[int, ...]
+    sha256: str
 
 
-def manifest(folder: Path) -> dict[Kind, Shipped]:
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a folder of shipped files says of itself.
+
+    Attributes:
+        dex_sha256: of the dex table that its duels were played with.
+        kinds: the files.
+    """
+
+    dex_sha256: str
+    kinds: dict[Kind, Shipped]
+
+
+def manifest(folder: Path) -> Manifest:
     """Read the manifest of a folder of shipped files.
 
     Raises:
@@ -56,15 +71,20 @@ def manifest(folder: Path) -> dict[Kind, Shipped]:
     """
     path = folder / MANIFEST
     try:
-        kinds: dict[Kind, Any] = json.loads(path.read_text())["kinds"]
-        return {
-            kind: Shipped(
-                Job(kind, entry["seed"], len(entry["shards"]), entry["rows_per_shard"]),
-                tuple(shard["digest"] for shard in entry["shards"]),
-                tuple(shard["rows"] for shard in entry["shards"]),
-            )
-            for kind, entry in kinds.items()
-        }
+        document = json.loads(path.read_text())
+        kinds: dict[Kind, Any] = document["kinds"]
+        return Manifest(
+            document["dex_sha256"],
+            {
+                kind: Shipped(
+                    Job(kind, entry["seed"], len(entry["shards"]), entry["rows_per_shard"]),
+                    tuple(shard["digest"] for shard in entry["shards"]),
+                    tuple(shard["rows"] for shard in entry["shards"]),
+                    entry["sha256"],
+                )
+                for kind, entry in kinds.items()
+            },
+        )
     except FileNotFoundError:
         raise ShipError(f"{folder} has no {MANIFEST}; `pdx dataset ship` writes it.") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -88,7 +108,7 @@ def ship(shards: Path, out: Path, dex: Path) -> dict[str, Any]:
     if not jobs:
         raise ShipError(f"{shards} holds no finished shard.")
     out.mkdir(parents=True, exist_ok=True)
-    lost = set(manifest(out)) - {job.kind for job in jobs} if (out / MANIFEST).is_file() else set()
+    lost = set(manifest(out).kinds) - {job.kind for job in jobs} if (out / MANIFEST).is_file() else set()
     if lost:
         raise ShipError(
             f"{out} ships {', '.join(sorted(lost))} as well, and {shards} holds no shard of that; generate it too, or "

@@ -1,8 +1,8 @@
 """Where duels come from: Parquet files, a folder of shards, a SQL database, or the generator; read in batches."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from training.dataset import database
 from training.dataset.errors import SourceError
+from training.dataset.progress import Tick
 
 BATCH = 1 << 18  # rows; some 100 MB of Python objects from a database
 _GENERATOR = "generator:"
@@ -59,16 +61,20 @@ class Source:
             except FileNotFoundError:
                 raise SourceError(f"There is no file {path}.") from None
             except (pa.ArrowInvalid, OSError) as error:
-                raise SourceError(f"{path} cannot be read as Parquet: {_first_line(error)}.") from error
+                raise SourceError(f"{path} cannot be read as Parquet: {database.first_line(error)}.") from error
 
     def _query(self, url: str, required: Sequence[str]) -> Iterator[Columns]:
         import sqlalchemy as sa
 
-        with _sql_errors(self.title, url):
-            engine = sa.create_engine(url)
+        sentence = f"{self.title} cannot be read"
+        with database.failing(url, SourceError, sentence):
+            missing = database.missing_file(url)
+            engine = database.engine(url)
+        if missing is not None:
+            raise SourceError(f"{sentence}: there is no file {missing}.")
         schema, _, name = self.table.rpartition(".")
         try:
-            with _sql_errors(self.title, url), engine.connect() as connection:
+            with database.failing(url, SourceError, sentence), engine.connect() as connection:
                 if not sa.inspect(connection).has_table(name, schema or None):
                     raise SourceError(f"{self.title} has no table named {self.table}.")
                 table = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=connection)
@@ -85,10 +91,10 @@ class Source:
             engine.dispose()
 
 
-def resolve(
-    source: str | Path | None, default: Path, table: str = "duels", tick: Callable[[int], None] = lambda _: None
-) -> Source:
+def resolve(source: str | Path | None, default: Path, table: str = "duels", tick: Tick | None = None) -> Source:
     """Understand what a user called a source: nothing, a file, a folder of duel shards, a URL, or the generator.
+
+    The generator plays what is not played yet, which ``tick`` is told of; progress is shown where it is None.
 
     Raises:
         SourceError: nothing of the kind is there, or it is not understood.
@@ -97,7 +103,7 @@ def resolve(
     if isinstance(source, str) and source.startswith(_GENERATOR):
         return Source(source, tuple(_generated(source.removeprefix(_GENERATOR), tick)))
     if isinstance(source, str) and "://" in source:
-        return Source(_title(source), url=source, table=table)
+        return Source(database.title(source, SourceError), url=source, table=table)
     path = Path(source) if source is not None else default
     if path.is_dir():
         files = tuple(sorted(set(path.glob("duels-*.parquet")) - set(path.glob("*.bad.parquet"))))
@@ -109,12 +115,14 @@ def resolve(
     return Source(str(path), (path,))
 
 
-def _generated(options: str, tick: Callable[[int], None]) -> list[Path]:
+def _generated(options: str, tick: Tick | None) -> list[Path]:
     """Play what ``seed=1,shards=2,rows=50000`` asks for, unless it lies in the project's folder from before."""
     import os
 
     from training import settings
+    from training.dataset.engine import install
     from training.dataset.generate import Job, generate, load_attacks
+    from training.dataset.progress import playing, say
 
     given = {"seed": 1, "shards": 1, "rows": 50_000}
     for option in filter(None, options.split(",")):
@@ -125,45 +133,18 @@ def _generated(options: str, tick: Callable[[int], None]) -> list[Path]:
             )
         given[name] = int(number)
     job = Job("duels", **given)
-    attacks = load_attacks(settings.DATA / "dex.json")
-    return generate(job, settings.resolve().home / "shards", attacks, workers=os.cpu_count() or 1, tick=tick)
+    folder = settings.home_folder() / "shards"
+    missing = job.missing(folder)
+    if missing:
+        install(say)
+        attacks = load_attacks(settings.DATA / "dex.json")
+        title = f"{len(missing)} of {job.shards} shards"
+        with nullcontext(tick) if tick else playing(title, len(missing) * job.duels_a_shard) as told:
+            generate(job, folder, attacks, workers=os.cpu_count() or 1, only=missing, tick=told)
+    return [job.path(folder, shard) for shard in range(job.shards)]
 
 
 def _demand(found: Sequence[str], required: Sequence[str], where: str) -> None:
     missing = [name for name in required if name not in found]
     if missing:
         raise SourceError(f"{where} has no column {', '.join(missing)}; a dataset needs {', '.join(required)}.")
-
-
-def _title(url: str) -> str:
-    """The URL without user, password and options, any of which may be a secret."""
-    import sqlalchemy as sa
-
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        # Neither the URL nor the parser's words, which may quote it: what did not parse may hold the password.
-        raise SourceError("The database URL is not understood; write driver://user:password@host:port/name.") from None
-    return sa.URL.create(parsed.drivername, None, None, parsed.host, parsed.port, parsed.database).render_as_string()
-
-
-@contextmanager
-def _sql_errors(title: str, url: str) -> Iterator[None]:
-    """Turn the database's errors into one sentence that never holds a secret of the URL."""
-    import sqlalchemy as sa
-
-    parsed = sa.make_url(url)
-    secrets = [str(parsed.password or ""), *(str(value) for value in parsed.query.values())]
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, ImportError) as error:
-        reason = _first_line(getattr(error, "orig", None) or error)
-        for secret in filter(None, secrets):
-            reason = reason.replace(secret, "***")
-        # The chain would show the driver's own message, where a secret may stand.
-        raise SourceError(f"{title} cannot be read: {reason}.") from None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -57,7 +57,7 @@ def test_the_order_of_attacks_does_not_matter(core: Core) -> None:
 
 
 def test_every_species_that_can_attack_is_answered(core: Core) -> None:
-    dex = core.adapter.dex
+    dex = core.duels.dex
     able = [name for code, name in enumerate(dex.species_ids) if len(dex.attacks_of(code))]
     assert len(able) == 187
     for name in able:

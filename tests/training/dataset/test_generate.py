@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -69,6 +71,29 @@ def test_only_the_shards_asked_for(attacks: Attacks, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["duels-seed9-rows5-0007.parquet"]
 
 
+def test_what_another_process_is_writing_is_left_alone(attacks: Attacks, tmp_path: Path) -> None:
+    job = Job("duels", 9, 1, 5)
+    theirs = job.path(tmp_path, 0).with_suffix(".part")
+    theirs.write_bytes(b"half a shard")
+    (path,) = generate(job, tmp_path, attacks, workers=1)
+    assert digest(pq.read_table(path)) == digest(make_shard(job, 0, attacks, lambda _: None))
+    assert theirs.read_bytes() == b"half a shard"
+    assert sorted(tmp_path.iterdir()) == [path, theirs]
+
+
+def test_two_runs_of_one_shard_at_once_both_end_well(attacks: Attacks, tmp_path: Path) -> None:
+    job = Job("duels", 9, 1, 200)
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom training.dataset.generate import Job, generate, load_attacks\n"
+        "generate(Job('duels', 9, 1, 200), Path(sys.argv[1]), load_attacks(Path(sys.argv[2])), workers=1)"
+    )
+    words = (str(tmp_path), str(DATA / "dex.json"))
+    both = [subprocess.Popen([sys.executable, "-c", script, *words]) for _ in range(2)]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert list(tmp_path.iterdir()) == [job.path(tmp_path, 0)]
+    assert digest(pq.read_table(job.path(tmp_path, 0))) == digest(make_shard(job, 0, attacks, lambda _: None))
+
+
 def test_an_engine_that_ends_early_is_told(attacks: Attacks) -> None:
     pairings = list(draw("duels", attacks, 1, 0, 3))
     answers = play([pairings[0], *([pairings[1]] * 50_000)], 1)
@@ -85,7 +110,9 @@ def test_without_node_there_is_a_sentence(attacks: Attacks, tmp_path: Path, monk
         generate(Job("duels", 1, 1, 1), tmp_path, attacks, workers=1)
 
 
-def test_the_generator_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generator_is_a_source_that_shows_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PDX_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ticks: list[int] = []
@@ -93,7 +120,9 @@ def test_the_generator_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (len(found), sum(ticks)) == (40, 40)
     assert duels("generator:rows=20,shards=2,seed=4", tick=ticks.append).digest == found.digest
     assert sum(ticks) == 40
+    capsys.readouterr()
     assert duels("generator:rows=20,shards=2,seed=5").digest != found.digest
+    assert "2 of 2 shards: 40 of 40 duels played (100 %)" in capsys.readouterr().err.splitlines()
 
 
 def test_the_dex_that_ships_is_the_engines() -> None:

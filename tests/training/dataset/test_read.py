@@ -1,5 +1,6 @@
 import csv
 import itertools
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from bentos.battle.dex import Dex
 from tests.training.dataset.conftest import Row, Write, write_parquet, write_sql
-from training.dataset import sources
+from training.dataset import database, sources
 from training.dataset.errors import BadRows, SourceError
 from training.dataset.read import duels
 from training.dataset.split import Part, part_of
@@ -285,6 +286,21 @@ def test_a_source_that_is_not_there(tmp_path: Path, good: list[Row], postgres: s
     ):
         with pytest.raises(SourceError, match=words):
             duels(source, table=table)
+
+
+@pytest.mark.parametrize("mistyped", ["sqlite:///nowhere.db", "sqlite:///file:nowhere.db?uri=true"])
+def test_a_mistyped_database_is_not_made(elsewhere: Path, mistyped: str) -> None:
+    with pytest.raises(SourceError, match=r"nowhere\.db.* cannot be read: there is no file nowhere\.db\."):
+        duels(mistyped)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_database_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CONNECT_WITHIN_S", 2)  # the least the driver takes
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = f"postgresql+psycopg://pdx:hidden@127.0.0.1:{silent.getsockname()[1]}/duels"
+        with pytest.raises(SourceError, match="timeout"):
+            duels(url)
 
 
 def test_an_empty_table_is_no_dataset(tmp_path: Path) -> None:

@@ -51,6 +51,10 @@ def test_requests_keep_their_number(attacks: dict[str, list[str]], tmp_path: Pat
         ({"draws_2": 31}, "half 2 has 20 wins and 31 draws"),
         ({"replays": 62}, "replays is 62, where every row needs the same even number"),
         ({"wins_1": None}, "wins_1 is null"),
+        ({"mean_turns": None}, "mean_turns is null"),
+        ({"mean_turns": 0.5}, "mean_turns is 0.5, not between 1 and"),
+        ({"mean_turns": float("nan")}, "mean_turns is nan, not between 1 and"),
+        ({"mean_turns": float("inf")}, "mean_turns is inf, not between 1 and"),
         ({"pokemon_a": "nobody"}, "no Pokémon called 'nobody'"),
         ({"move_a": "splash"}, "no attack called 'splash'"),
     ],
@@ -64,6 +68,21 @@ def test_one_bad_row_refuses_the_file(
         replays(write_parquet(tmp_path / "gate.parquet", rows))
     assert caught.value.bad == 1
     assert words in caught.value.first[0]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("3.5", "'3.5'"), (True, "True")])
+def test_a_column_of_another_type_refuses_the_file(
+    attacks: dict[str, list[str]], tmp_path: Path, value: Any, shown: str
+) -> None:
+    rows = [row | {"mean_turns": value} for row in rows_of("gate", attacks)]
+    with pytest.raises(BadRows, match="6 of 6 rows") as caught:
+        replays(write_parquet(tmp_path / "gate.parquet", rows))
+    assert caught.value.first[0] == f"row 1: mean_turns is {shown}, not a number"
+
+
+def test_whole_numbers_of_turns_are_numbers(attacks: dict[str, list[str]], tmp_path: Path) -> None:
+    rows = [row | {"mean_turns": 4} for row in rows_of("gate", attacks)]
+    assert replays(write_parquet(tmp_path / "gate.parquet", rows)).mean_turns.tolist() == [4.0] * 6
 
 
 def test_pairs_are_all_of_one_part_and_never_of_training(attacks: dict[str, list[str]], tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The three doors of a process, made of its settings, and the model that is put behind them."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bentos import logs, telemetry
+from bentos.admin import Admin
+from bentos.asgi import App
+from bentos.core import Core
+from bentos.grpc_door import GrpcDoor
+from bentos.ids import Ids
+from bentos.keys import Keys
+from bentos.metrics import Metrics
+from bentos.protocol import Limits
+from bentos.rest import Rest
+from bentos.settings import Http, Settings
+from bentos.state import State
+from bentos.telemetry import Tracing
+from bentos.watchdog import Watchdog
+
+_SWITCH_SECONDS: Final = 0.0005
+"""How long a thread keeps Python to itself while others wait; with its default of 5 ms, a row of the REST loop would
+wait that long for a batch or a gRPC call."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Attributes are the doors or their handlers, and what they share."""
+
+    rest: Rest
+    grpc: GrpcDoor
+    admin: Admin
+    metrics: Metrics
+    tracing: Tracing | None
+    watchdog: Watchdog
+
+    @classmethod
+    def make(cls, settings: Settings, state: State, bento: App | None = None) -> "Doors":
+        """Make them.
+
+        Args:
+            settings: of the process.
+            state: of the process.
+            bento: BentoML's app inside of ours; None where BentoML's server runs the process, which says so later.
+
+        Raises:
+            SettingsError: a file of keys, or an address, cannot be had.
+        """
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        metrics = Metrics()
+        keys = None if settings.auth.keys_file is None else Keys.open(settings.auth.keys_file)
+        if keys is not None:
+            metrics.watch_keys(lambda: keys.ok)
+        tracing = telemetry.start()
+        watchdog = Watchdog()
+        rest = Rest(bento, state=state, settings=settings, metrics=metrics, keys=keys, tracing=tracing)
+        grpc = GrpcDoor(settings, state, keys=keys, metrics=metrics, tracing=tracing)
+        admin = Admin(state, metrics, lambda: watchdog.stalled(settings.live.stall_seconds))
+        return cls(rest, grpc, admin, metrics, tracing, watchdog)
+
+    def load(self, folder: Path, settings: Settings, state: State) -> None:
+        """Open a bundle and put it behind the doors; raises BundleError and SettingsError."""
+        core = Core.open(folder, Ids.open(settings.ids), settings.limit.rows)
+        name, version = core.contract.name, core.contract.version
+        self.metrics.bind(core.contract)
+        logs.bind(name, version)
+        if self.tracing is not None:
+            self.tracing.bind(name, version)
+        state.core = core
+        log.info("ready with %s version %s", name, version)
+
+
+def limits_of(http: Http) -> Limits:
+    """The protocol's limits from the settings of the REST door."""
+    return Limits(
+        header_bytes=http.header_bytes,
+        header_seconds=http.header_seconds,
+        body_bytes=http.body_bytes,
+        body_seconds=http.body_seconds,
+        keep_alive_seconds=http.keep_alive_seconds,
+        connections=http.connections,
+    )

@@ -1,0 +1,224 @@
+"""What happens around every call of the protocol: key, id, message, error, and who is told."""
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from bentos.errors import DeadlineExceeded, InvalidInput, MethodNotAllowed, PredictionDexError
+from bentos.grpc_door.desk import Desk, Lane
+from bentos.grpc_door.status import Metadata, sentence_of, status_of, trailing_of, unexpected
+from bentos.logs import ident
+
+if TYPE_CHECKING:
+    from bentos.core import Prediction
+
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    Handler = grpc.RpcMethodHandler
+
+Requests = Iterator[bytes]
+Context = grpc.ServicerContext
+
+_IDENT: Final = "x-request-id"
+_KEY: Final = "x-api-key"
+_TRACE: Final = "traceparent"
+_CANCELLED: Final = "cancelled"
+
+
+class CallerGone(Exception):
+    """The caller cancelled the call or lost its connection; nobody waits for an answer."""
+
+
+class Call:
+    """One call of the protocol.
+
+    Attributes:
+        context: gRPC's.
+        started: ``time.perf_counter()`` when it came in.
+        ident: the id of the request.
+        key: the API key that came with it.
+        traceparent: the caller's, unchecked.
+        prediction: what the core said, once it did.
+    """
+
+    __slots__ = ("context", "ident", "key", "prediction", "started", "traceparent")
+
+    def __init__(self, context: Context, started: float) -> None:
+        self.context = context
+        self.started = started
+        self.key: str | bytes | None = None
+        self.traceparent: bytes | None = None
+        self.prediction: Prediction | None = None
+        given: bytes | None = None
+        for name, value in context.invocation_metadata():
+            if name == _IDENT:
+                given = _bytes(value)
+            elif name == _KEY:
+                self.key = value
+            elif name == _TRACE:
+                self.traceparent = _bytes(value)
+        self.ident = ident(given)
+
+    def check_wanted(self, timeout: float | None = None) -> None:
+        """Raise DeadlineExceeded or CallerGone where nobody waits for the answer any more.
+
+        Args:
+            timeout: seconds from the start that the request itself gives the server; None for no such time.
+        """
+        if self.context.time_remaining() <= 0 or (timeout is not None and perf_counter() - self.started > timeout):
+            raise DeadlineExceeded("The deadline of the request has passed; nothing was computed.")
+        if not self.context.is_active():
+            raise CallerGone
+
+
+class Unary:
+    """A method with one message each way, as the behaviour of a handler.
+
+    gRPC is told that requests are a stream: so the call is known before its message is there, its key can be refused
+    without reading, and its message can be given up when it does not come.
+
+    Args:
+        desk: the door's.
+        route: the method's name without its service.
+        answer: from the message's bytes to the answer's; raises what ``bentos.errors`` has, and DecodeError.
+        open: whether no API key is asked for.
+    """
+
+    def __init__(self, desk: Desk, route: str, answer: Callable[[bytes, Call], bytes], *, open: bool = False) -> None:  # noqa: A002
+        self._desk = desk
+        self._route = route
+        self._answer = answer
+        self._open = open
+
+    def __call__(self, requests: Requests, context: Context) -> bytes:
+        """Answer one call, or abort it."""
+        desk = self._desk
+        call = Call(context, desk.arrivals.popleft())
+        try:
+            if desk.keys is not None and not self._open:
+                desk.keys.check(call.key)
+            message = desk.read(requests, context)
+            with desk.permits:
+                answer = self._answer(message, call)
+            context.set_trailing_metadata(((_IDENT, call.ident),))
+        except (PredictionDexError, DecodeError, StopIteration) as error:
+            failure = told(error)
+        except (CallerGone, grpc.RpcError):
+            self._done(call, _CANCELLED, grpc.StatusCode.CANCELLED)
+            context.abort(grpc.StatusCode.CANCELLED, "The call was cancelled.")
+        except Exception as error:  # noqa: BLE001  whatever it is, the caller gets our error shape
+            failure = unexpected(self._route, call.ident, error)
+        else:
+            self._done(call, "ok", grpc.StatusCode.OK)
+            return answer
+        finally:
+            desk.inference.leave()
+        self._done(call, failure.code, status_of(failure))
+        return fail(context, failure, call.ident)
+
+    def _done(self, call: Call, code: str, status: grpc.StatusCode) -> None:
+        self._desk.on_call(
+            self._route,
+            code,
+            status,
+            call.started,
+            ident=call.ident,
+            traceparent=call.traceparent,
+            prediction=call.prediction,
+        )
+
+
+def fail(context: Context, error: PredictionDexError, request: str | None = None) -> NoReturn:
+    """End a call with an error, and with the id of its request where it has one."""
+    extra: Metadata = () if request is None else ((_IDENT, request),)
+    context.set_trailing_metadata((*extra, *trailing_of(error)))
+    context.abort(status_of(error), sentence_of(error))
+
+
+def told(error: Exception) -> PredictionDexError:
+    """What a caller is told where its message did not come, or was none."""
+    if isinstance(error, PredictionDexError):
+        return error
+    if isinstance(error, StopIteration):
+        return InvalidInput("The call ended without a message.")
+    return InvalidInput("The message is not what the method takes: it cannot be decoded.")
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+
+
+class Refusal:
+    """Behaviour of a call that is refused without being looked at; it takes one of the spare threads for an instant."""
+
+    def __init__(self, error: PredictionDexError) -> None:
+        self._error = error
+
+    def __call__(self, requests: Requests, context: Context) -> NoReturn:  # noqa: ARG002  gRPC's signature
+        """Abort."""
+        fail(context, self._error)
+
+
+class Service(grpc.GenericRpcHandler):
+    """The handlers of one service, and the lane that its calls pass through.
+
+    Args:
+        name: of the service, with its package.
+        handlers: by method.
+        lane: of its calls; their behaviours leave it.
+    """
+
+    def __init__(self, name: str, handlers: dict[str, Handler], lane: Lane) -> None:
+        self._prefix = f"/{name}/"
+        self._handlers = {self._prefix + method: handler for method, handler in handlers.items()}
+        self._lane = lane
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """The handler of a call; None where the method is another service's."""
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            return self._unknown(method)
+        refusal = self._lane.enter()
+        if refusal is not None:
+            self.refused(method, refusal)
+            return refuse(refusal)
+        self.accepted()
+        return handler
+
+    def accepted(self) -> None:
+        """Called when a call is let in."""
+
+    def refused(self, method: str, error: PredictionDexError) -> None:
+        """Called when a call is refused."""
+
+    def _unknown(self, method: str) -> Handler | None:
+        if not method.startswith(self._prefix):
+            return None
+        error = MethodNotAllowed("This server does not have the method; reflection lists those that it has.")
+        self.refused("/other", error)
+        return refuse(error)
+
+
+class Inference(Service):
+    """The service of the protocol, whose calls are timed from here on and counted."""
+
+    def __init__(self, name: str, handlers: dict[str, Handler], desk: Desk) -> None:
+        super().__init__(name, handlers, desk.inference)
+        self._desk = desk
+
+    def accepted(self) -> None:
+        """Note the time, for the thread that will have the call."""
+        self._desk.arrivals.append(perf_counter())
+
+    def refused(self, method: str, error: PredictionDexError) -> None:
+        """Count the call."""
+        self._desk.on_call(method.rpartition("/")[2], error.code, status_of(error), perf_counter(), ident=ident(None))
+
+
+def refuse(error: PredictionDexError) -> Handler:
+    """A handler that refuses its call, whatever its kind."""
+    return grpc.stream_unary_rpc_method_handler(Refusal(error))

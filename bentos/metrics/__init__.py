@@ -1,0 +1,44 @@
+"""The metrics of the serving process: one append a request, all else where nobody waits for it.
+
+``Metrics.request`` appends one tuple to a ring. Whoever fills the ring folds it into arrays, vectorised; the scrape
+folds the rest and renders. Labels and their value sets:
+
+- ``model`` and ``version`` stand on every ``api_*`` and ``model_*`` series that a request moves, since the version is
+  the key of a canary's verdict. ``api_requests_in_flight`` and ``api_keys_reload_success`` are the process's own
+  and have neither, so that they are there while the model still loads.
+- ``transport`` is ``rest`` or ``grpc``; ``route`` a template of ``labels.ROUTES`` or ``other``; ``code`` the stable
+  word of ``bentos.errors``, the same through either door, or ``ok``; ``class`` says whose fault an error was.
+- ``api_request_duration_seconds`` has no ``code``: it covers every answer to users' traffic, and its ``_count`` is the
+  sum of ``api_requests_total`` over the codes.
+- Requests of a cohort (shadow, golden, test, header) count in ``cohort_requests_total`` alone: no histogram, no bin,
+  no prediction.
+- The bins of a numeric column are intervals closed on the left, those of the others its categories. ``missing`` is NaN,
+  ``unknown`` a category that the contract does not list; ``bins.of`` is the one function that places a value, for
+  references as well.
+
+Every label set is known when the model is bound and starts at 0, as PromQL sees no increase in a series that is born
+with its first event; only feedback for other versions than the one served adds series, eight versions at the most.
+Series of one pod, S:
+
+    api_requests_total               routes * codes
+    api_errors_total                 routes * (codes - 1)
+    api_request_duration_seconds     routes * (edges + 3)
+    cohort_requests_total            5 cohorts * 2 transports * 3 classes
+    model_*_seconds, _score          their edges + 3
+    model_input_bin_total, _ratio    two a bin: the inner edges + 2 of a number, the categories + 2 of others
+    model_score_bin_total, _ratio    two a bin: the inner edges + 2
+
+For a battle model with both of its 188 species watched and ten score bins that is 2,192, 1,328 of them of the API,
+beside the 24 or so of the process; a test counts them.
+"""
+
+import os
+
+# ``bentoml serve`` sets it, and prometheus_client reads it once, when it is imported: its numbers would go to files.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+os.environ.pop("prometheus_multiproc_dir", None)
+
+from bentos.metrics.collector import Metrics
+from bentos.metrics.labels import CANCELLED, CODES, COHORTS, EDGES, OK, OTHER, RESULTS, ROUTES, class_of
+
+__all__ = ["CANCELLED", "CODES", "COHORTS", "EDGES", "OK", "OTHER", "RESULTS", "ROUTES", "Metrics", "class_of"]
