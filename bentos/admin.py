@@ -6,7 +6,8 @@ from collections.abc import Callable
 import orjson
 
 from bentos.errors import MethodNotAllowed, NotFound, PredictionDexError
-from bentos.http import Answer, Request, Response, refusal, unexpected
+from bentos.http import Answer, Request, Response, refusal
+from bentos.logs import ident, unexpected
 from bentos.metrics import Metrics
 from bentos.routes import READ
 from bentos.state import State
@@ -55,7 +56,7 @@ class Admin:
             return refusal(error)
         # For a bug of ours the caller gets our error shape too, and the log gets the rest.
         except Exception as error:  # noqa: BLE001
-            return refusal(unexpected(request.path, error))
+            return refusal(unexpected("admin", "rest", ident(None), None, error))
 
     def _find(self, request: Request) -> Callable[[Request], Answer]:
         route = self._routes.get(request.path)

@@ -207,8 +207,8 @@ class Core:
     def rank(self, duel: Duel) -> Prediction:
         """Score all pairings of a duel and rank the attacks of A."""
         adapter = self.duels
-        start = perf_counter()
         rows = adapter.pairings(duel)
+        start = perf_counter()
         p = self.scores(rows).reshape(len(duel.moves_a), len(duel.moves_b))
         seconds = perf_counter() - start
         ranking = adapter.rank(duel, p)

@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from bentos.errors import NotFound
 from bentos.http import Request, Response
 from bentos.routes import READ, Route
@@ -40,7 +38,7 @@ class Docs:
         document: makes the OpenAPI document; raises NotReady while there is no model to describe.
     """
 
-    def __init__(self, document: Callable[[], dict[str, object]]) -> None:
+    def __init__(self, document: Callable[[], bytes]) -> None:
         self._document = document
 
     def routes(self) -> dict[str, Route]:
@@ -56,7 +54,7 @@ class Docs:
         }
 
     def _openapi(self, _: Request) -> Response:
-        return Response(200, orjson.dumps(self._document(), option=orjson.OPT_INDENT_2))
+        return Response(200, self._document())
 
 
 def _file(name: str, _: Request) -> Response:

@@ -1,5 +1,6 @@
 """The three doors of a process, made of its settings, and the model that is put behind them."""
 
+import gc
 import logging
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from bentos.grpc_door import GrpcDoor
 from bentos.ids import Ids
 from bentos.keys import Keys
 from bentos.metrics import Metrics
-from bentos.protocol import Limits
+from bentos.reader import Limits
 from bentos.rest import Rest
 from bentos.settings import Http, Settings
 from bentos.state import State
@@ -24,6 +25,9 @@ from bentos.watchdog import Watchdog
 _SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps Python to itself while others wait; with its default of 5 ms, a row of the REST loop would
 wait that long for a batch or a gRPC call."""
+
+_COLLECT_EVERY: Final = 50_000
+"""New objects between two looks for garbage: a long JSON body has a million, and none of them is garbage."""
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +69,18 @@ class Doors:
 
     def load(self, folder: Path, settings: Settings, state: State) -> None:
         """Open a bundle and put it behind the doors; raises BundleError and SettingsError."""
-        core = Core.open(folder, Ids.open(settings.ids), settings.limit.rows)
+        ids = Ids.open(settings.ids)
+        self.metrics.watch_ids(lambda: ids.ok)
+        core = Core.open(folder, ids, settings.limit.rows)
         name, version = core.contract.name, core.contract.version
         self.metrics.bind(core.contract)
         logs.bind(name, version)
         if self.tracing is not None:
             self.tracing.bind(name, version)
+        # What a model is made of stays: no collection has to look at it again, and one that does stalls every request.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_EVERY)
         state.core = core
         log.info("ready with %s version %s", name, version)
 
@@ -82,6 +92,7 @@ def limits_of(http: Http) -> Limits:
         header_seconds=http.header_seconds,
         body_bytes=http.body_bytes,
         body_seconds=http.body_seconds,
+        arriving_bytes=http.arriving_bytes,
         keep_alive_seconds=http.keep_alive_seconds,
         connections=http.connections,
     )

@@ -3,8 +3,6 @@
 What carries them is our own protocol or, under ``bentoml serve``, ASGI.
 """
 
-import logging
-import uuid
 from collections.abc import Awaitable
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -50,8 +48,6 @@ STATUS: Final[dict[type[PredictionDexError], int]] = {
 
 _RETRY_SECONDS: Final = b"1"
 
-log = logging.getLogger(__name__)
-
 JSON: Final = b"application/json"
 OCTETS: Final = b"application/octet-stream"
 
@@ -68,10 +64,11 @@ class Request:
         headers: by lower-case name; of one that came twice, the values joined by ``", "``.
         body: the bytes of the body, not yet unpacked.
         started: ``time.perf_counter()`` when its head was complete.
+        held: bytes of the body that count as waiting while the answer is made.
         ident: the id of the request, from ``x-request-id`` or made up; in every log line and in the answer.
     """
 
-    __slots__ = ("body", "headers", "ident", "method", "path", "query", "started")
+    __slots__ = ("body", "headers", "held", "ident", "method", "path", "query", "started")
 
     def __init__(self, method: str, path: str, query: str, headers: dict[bytes, bytes], body: bytes = b"") -> None:
         self.method = method
@@ -81,6 +78,7 @@ class Request:
         self.body = body
         self.started = perf_counter()
         self.ident = ""
+        self.held = 0
 
 
 class Response(NamedTuple):
@@ -113,13 +111,6 @@ def refusal(error: PredictionDexError) -> Response:
     details = error.details if isinstance(error, RequestError) else []
     body = orjson.dumps({"error": str(error), "code": error.code, "details": details})
     return Response(status_of(error), body, headers=_headers(error))
-
-
-def unexpected(request: str, error: Exception, ident: str | None = None) -> PredictionDexError:
-    """Log an error that nobody foresaw under the id of its request, and make the one that tells the client this id."""
-    ident = ident or uuid.uuid4().hex
-    log.error("%s failed (request %s)", request, ident, exc_info=error)
-    return PredictionDexError(f"The server failed on this request; its log has more under {ident}.")
 
 
 def _headers(error: PredictionDexError) -> Headers:

@@ -193,7 +193,7 @@ class Ids:
 
     @property
     def ok(self) -> bool:
-        """Whether the key file as it is now could be read; true where there is none."""
+        """Whether the key file as it is now could be read, ``prediction_keys_reload_success``; true without one."""
         return self._file is None or self._file.ok
 
     def rows(self, contract: Contract, scores: Scores) -> list[str]:

@@ -12,7 +12,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from bentos.errors import SettingsError
-from bentos.protocol import Handler, HttpProtocol, Limits, Sweeper, sweep_seconds
+from bentos.protocol import Handler, HttpProtocol, Sweeper, sweep_seconds
+from bentos.reader import Arriving, Limits
 from bentos.settings import Admin as AdminSettings
 
 _BACKLOG: Final = 2048
@@ -21,7 +22,13 @@ _BACKLOG: Final = 2048
 _FLUSH_SECONDS: Final = 0.05
 """What is left to the last answers to leave before the loop ends."""
 _ADMIN: Final = Limits(
-    header_bytes=16 << 10, header_seconds=5, body_bytes=1 << 10, body_seconds=5, keep_alive_seconds=75, connections=256
+    header_bytes=16 << 10,
+    header_seconds=5,
+    body_bytes=1 << 10,
+    body_seconds=5,
+    arriving_bytes=1 << 20,
+    keep_alive_seconds=75,
+    connections=256,
 )
 """The admin door's, which are no settings: its few callers send requests without bodies."""
 
@@ -44,6 +51,7 @@ class Server(uvicorn.Server):
     def __init__(self, handler: Handler, listener: socket.socket, limits: Limits, *, finish_seconds: float = 1) -> None:
         self._handler = handler
         self._limits = limits
+        self._arriving = Arriving()
         super().__init__(
             uvicorn.Config(
                 _no_app,
@@ -64,7 +72,7 @@ class Server(uvicorn.Server):
 
     def _protocol(self, *, server_state: ServerState, **_: Any) -> HttpProtocol:
         """What uvicorn calls for each connection."""
-        return HttpProtocol(self._handler, self._limits, server_state)
+        return HttpProtocol(self._handler, self._limits, self._arriving, server_state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -82,6 +90,8 @@ class Server(uvicorn.Server):
             await self.serve([self._listener])
         finally:
             sweep.cancel()
+            # First those whose answers were cancelled: they say so themselves.
+            await asyncio.sleep(0)
             for connection in list(self.server_state.connections):
                 if isinstance(connection, HttpProtocol):
                     connection.cut()

@@ -10,9 +10,13 @@ import logging
 import os
 import re
 import sys
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final
 
+from bentos.errors import PredictionDexError
 from bentos.settings import Log
 
 REQUESTS: Final = logging.getLogger("bentos.requests")
@@ -20,6 +24,8 @@ REQUESTS: Final = logging.getLogger("bentos.requests")
 
 FIELDS: Final = ("request_id", "trace_id", "transport", "route", "status", "code", "duration_ms", "rows")
 """What a record may carry beside its message: ``log.error(..., extra={"request_id": ident})``."""
+QUIET_SECONDS: Final = 10.0
+"""Between two lines about requests of one transport that were refused with the same code."""
 LONGEST_LINE: Final = 16_000
 """Bytes of a line, its end included."""
 _LONGEST_MESSAGE: Final = 2_000
@@ -38,6 +44,8 @@ _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 
 _prefix: Final = os.urandom(6).hex() + "-"
 _count: Final = itertools.count(1)
 _model: dict[str, str] = {}
+
+log = logging.getLogger(__name__)
 
 
 def ident(given: bytes | None) -> str:
@@ -100,6 +108,63 @@ def request_line(
         "rows": rows,
     }
     REQUESTS.debug("%s %s %s", transport, route, code, extra=fields)
+
+
+def unexpected(route: str, transport: str, ident: str, trace: str | None, error: Exception) -> PredictionDexError:
+    """Log an error that nobody foresaw, and make the one that tells the caller the id of its request only.
+
+    Args:
+        route: template or method.
+        transport: ``rest`` or ``grpc``.
+        ident: the id of the request, from ``ident``.
+        trace: from ``trace_id``.
+        error: what was raised.
+    """
+    fields = {"request_id": ident, "trace_id": trace, "transport": transport, "route": route}
+    log.error("%s failed (request %s)", route, ident, exc_info=error, extra=fields)
+    return PredictionDexError(f"The server failed on this request; its log has more under {ident}.")
+
+
+class Refusals:
+    """Says that requests are refused, without a line for each: under overload there are thousands a second.
+
+    Safe to use from several threads.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._said: dict[tuple[str, str], float] = {}
+        self._held: dict[tuple[str, str], int] = {}
+
+    def __call__(self, transport: str, route: str, code: str, request_id: str) -> None:
+        """Log a request that was refused, or count it where such a line is less than ``QUIET_SECONDS`` old.
+
+        Args:
+            transport: ``rest`` or ``grpc``.
+            route: template or method.
+            code: one of ``bentos.metrics.REFUSED``.
+            request_id: from ``ident``.
+        """
+        kind, now = (transport, code), self._clock()
+        with self._lock:
+            said = self._said.get(kind)
+            if said is not None and now - said < QUIET_SECONDS:
+                self._held[kind] += 1
+                return
+            held = self._held.get(kind, 0)
+            self._said[kind], self._held[kind] = now, 0
+        fields = {"request_id": request_id, "transport": transport, "route": route, "code": code}
+        log.warning(
+            "%s %s was refused: %s; %d more since the last such line", transport, route, code, held, extra=fields
+        )
+
+
+refused: Final = Refusals()
+"""Of the process."""
 
 
 def configure(settings: Log) -> None:

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import Any, Final
 
+import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -51,6 +52,11 @@ class ErrorBody(BaseModel):
 
 
 @lru_cache(maxsize=2)
+def text(core: Core) -> bytes:
+    """The document as JSON."""
+    return orjson.dumps(document(core), option=orjson.OPT_INDENT_2)
+
+
 def document(core: Core) -> Schema:
     """The document, version 3.1, of the routes that a core is served at."""
     contract = core.contract

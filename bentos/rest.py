@@ -8,6 +8,9 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
+import orjson
+
+from bentos import openapi
 from bentos.asgi import (
     App,
     ClientGone,
@@ -27,24 +30,25 @@ from bentos.errors import (
     NotFound,
     NotReady,
     Overloaded,
-    PayloadTooLarge,
     PredictionDexError,
+    RequestError,
+    TooSlow,
     UnsupportedMediaType,
 )
 from bentos.feedback import Feedback
-from bentos.http import JSON, Answer, Request, Response, refusal, unexpected
+from bentos.http import JSON, Answer, Request, Response, refusal
 from bentos.keys import Keys
-from bentos.logs import REQUESTS, ident, request_line, trace_id
-from bentos.metrics import CANCELLED, OK, OTHER, Metrics
+from bentos.logs import REQUESTS, ident, refused, request_line, trace_id, unexpected
+from bentos.metrics import CANCELLED, OK, OTHER, REFUSED, Metrics
 from bentos.oip.routes import Oip
-from bentos.openapi import document
 from bentos.packing import unpack
 from bentos.passing import pass_on
+from bentos.reader import too_large
 from bentos.routes import READ, WRITE, Job, Route
 from bentos.settings import Settings
 from bentos.state import State
 from bentos.telemetry import Tracing
-from bentos.typed import Typed, parse
+from bentos.typed import BATTLE_BYTES, Typed, parse
 
 TYPED_ROUTE: Final = "/bento/predict_battle"
 """BentoML's typed route."""
@@ -52,6 +56,10 @@ HEALTH: Final = ("/livez", "/readyz", "/healthz")
 """Passed on too where ``bentoml serve`` runs the process: its supervisor asks there."""
 _OF_THE_MODEL: Final = ("/predict", "/feedback", "/openapi.json")
 """Beginnings of paths that are there once the model is."""
+_FAILURES: Final = 400
+_FEEDBACK_BYTES: Final = 256 << 10
+_LONG_PACKED: Final = 1 << 10
+"""Bytes of a packed body above which it is unpacked in that thread too: they may become a thousand times as many."""
 _LARGE: Final = 256 << 10
 """Bytes of a body above which reading it, too, is left to the thread of the large requests."""
 
@@ -89,19 +97,22 @@ class Rest:
         self._keys = keys
         self._limit = settings.limit
         self._body_bytes = settings.http.body_bytes
+        self._body_seconds = settings.http.body_seconds
         self._oip = Oip(state, nesting=self._limit.nesting)
         self._fixed = {
-            TYPED_ROUTE: Route(TYPED_ROUTE, WRITE, call=self._typed_route),
-            "/docs.json": Route("/docs.json", READ, call=self._pass_on),
-            **Docs(lambda: document(state.require())).routes(),
+            TYPED_ROUTE: Route(TYPED_ROUTE, WRITE, call=self._typed_route, most_bytes=BATTLE_BYTES, slow=True),
+            "/docs.json": Route("/docs.json", READ, call=self._pass_on, slow=True),
+            **Docs(lambda: openapi.text(state.require())).routes(),
             **self._oip.early(),
         }
         if app is None:
-            self._fixed |= {path: Route(OTHER, READ, call=self._pass_on, open=True) for path in HEALTH}
+            self._fixed |= {path: Route(OTHER, READ, call=self._pass_on, open=True, slow=True) for path in HEALTH}
         self._table: dict[str, Route] = {}
         self._core: Core | None = None
         self._lines = REQUESTS.isEnabledFor(logging.DEBUG)
         self._in_flight = 0
+        self._held_bytes = 0
+        self._held_limit = settings.http.arriving_bytes
         # One worker: large requests wait for each other, and leave the other core's time to small ones.
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="large")
         metrics.watch_in_flight("rest", lambda: self._in_flight)
@@ -119,36 +130,32 @@ class Rest:
             raise Overloaded(f"There are {self._limit.in_flight} requests in flight already.")
         if self._keys is not None and not self._find(request).open:
             self._keys.check(request.headers.get(b"x-api-key"))
-        self._in_flight += 1
-
-    def release(self, request: Request) -> None:  # noqa: ARG002  Handler's signature
-        """Count a request out."""
-        self._in_flight -= 1
 
     def handle(self, request: Request) -> Answer:
-        """Answer a request: at once, or later where it has many rows or is BentoML's."""
-        route = self._find(request)
+        """Answer a request: at once, or later where it is large or BentoML's."""
         request.ident = ident(request.headers.get(b"x-request-id"))
+        route = _OTHER
         try:
+            route = self._find(request)
             _allow(request, route)
-            if b"content-encoding" in request.headers:
-                encoding = request.headers.pop(b"content-encoding")
-                request.body = unpack(request.body, encoding, self._body_bytes)
+            _check_length(request, route)
+            self._unpack_short(request, route)
             if route.prepare is None:
-                assert route.call is not None  # noqa: S101  for the type checker: a route has one of the two
-                answer = route.call(request)
-                if isinstance(answer, Response):
-                    return self._done(request, route, answer)
-                return self._wait(request, route, answer)
-            if len(request.body) > _LARGE:
-                return self._wait(request, route, self._run_beside(request, route))
+                return self._call(request, route)
+            if _is_large(request):
+                return self._beside(request, route)
             job = route.prepare(request)
             if job.rows > self._limit.offload_rows:
-                return self._wait(request, route, self._run_beside(request, route, job))
+                return self._beside(request, route, job)
             prediction = _run(job)
             return self._done(request, route, job.finish(prediction), prediction)
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
             return self._failed(request, route, error)
+
+    def release(self, request: Request) -> None:
+        """Count out a request whose answer was to come later."""
+        self._in_flight -= 1
+        self._held_bytes -= request.held
 
     def refuse(self, request: Request | None, error: PredictionDexError) -> Response:
         """The answer to a request that is not to be handled."""
@@ -177,6 +184,7 @@ class Rest:
                 "/feedback",
                 WRITE,
                 call=partial(_feedback, Feedback.of(core, self._metrics, nesting=self._limit.nesting)),
+                most_bytes=_FEEDBACK_BYTES,
             ),
         }
         self._core = core
@@ -209,26 +217,66 @@ class Rest:
             raise NotReady("The model is still loading.")
         return await pass_on(self.app, request)
 
-    async def _run_beside(self, request: Request, route: Route, job: Job | None = None) -> tuple[Response, Prediction]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _work, request, route, job)
+    def _unpack_short(self, request: Request, route: Route) -> None:
+        """Unpack here what may not become long."""
+        if route.methods is READ:
+            request.headers.pop(b"content-encoding", None)
+        elif b"content-encoding" in request.headers and len(request.body) <= _LONG_PACKED:
+            _unpack(request, route, self._body_bytes)
+
+    def _call(self, request: Request, route: Route) -> Answer:
+        """A route that predicts nothing, or lets BentoML do it."""
+        assert route.call is not None  # noqa: S101  for the type checker: a route has one of the two
+        if b"content-encoding" in request.headers:
+            _unpack(request, route, self._body_bytes)
+        if route.slow:
+            self._check_room(request)
+        answer = route.call(request)
+        if isinstance(answer, Response):
+            return self._done(request, route, answer)
+        return self._later(request, route, answer)
+
+    def _beside(self, request: Request, route: Route, job: Job | None = None) -> Answer:
+        """In a thread beside the loop, one after another."""
+        self._check_room(request)
+        work = partial(_work, request, route, job, self._body_bytes)
+        return self._later(request, route, asyncio.get_running_loop().run_in_executor(self._threads, work))
+
+    def _later(
+        self, request: Request, route: Route, work: Awaitable[Response | tuple[Response, Prediction]]
+    ) -> Awaitable[Response]:
+        # Until the protocol calls release.
+        self._in_flight += 1
+        self._held_bytes += len(request.body)
+        request.held = len(request.body)
+        return self._wait(request, route, work)
+
+    def _check_room(self, request: Request) -> None:
+        if self._in_flight >= self._limit.in_flight:
+            raise Overloaded(f"There are {self._limit.in_flight} requests in flight already.")
+        if self._held_bytes + len(request.body) > self._held_limit:
+            raise Overloaded(f"Bodies of {self._held_limit} bytes are waiting already.")
 
     async def _wait(
         self, request: Request, route: Route, work: Awaitable[Response | tuple[Response, Prediction]]
     ) -> Response:
         try:
             made = await work
+            if isinstance(made, Response):
+                return self._done(request, route, made)
+            return self._done(request, route, *made)
         except asyncio.CancelledError:
-            self._count(request, route, CANCELLED)
+            # A server that is stopping cancels as well, and then answers.
+            if not self._state.stopping:
+                self._count(request, route, CANCELLED)
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
             return self._failed(request, route, error)
-        if isinstance(made, Response):
-            return self._done(request, route, made)
-        return self._done(request, route, *made)
 
     def _failed(self, request: Request, route: Route, error: Exception) -> Response:
         if not isinstance(error, PredictionDexError):
-            error = unexpected(route.template, error, request.ident)
+            trace = trace_id(request.headers.get(b"traceparent"))
+            error = unexpected(route.template, "rest", request.ident, trace, error)
         return self._done(request, route, refusal(error), error=error)
 
     def _done(
@@ -240,7 +288,8 @@ class Rest:
         error: PredictionDexError | None = None,
     ) -> Response:
         """Count an answer, and give it the id of its request."""
-        self._count(request, route, OK if error is None else error.code, prediction, response.status)
+        code = OK if response.status < _FAILURES else _code_of(response) if error is None else error.code
+        self._count(request, route, code, prediction, response.status)
         status, body, content_type, headers = response
         return Response(status, body, content_type, (*headers, (b"x-request-id", request.ident.encode())))
 
@@ -249,6 +298,8 @@ class Rest:
     ) -> None:
         seconds = perf_counter() - request.started
         self._metrics.request("rest", route.template, code, seconds, prediction)
+        if code in REFUSED:
+            refused("rest", route.template, code, request.ident)
         if self._tracing is not None:
             self._tracing.rest(
                 request.method,
@@ -278,25 +329,27 @@ class Rest:
         """Answer one HTTP request of an ASGI server."""
         request = request_of(scope)
         try:
-            self.admit(request)
-        except PredictionDexError as error:
-            await send_response(send, self.refuse(request, error), close=self.stopping)
-            return
-        try:
             response = await self._asgi(request, receive)
         except ClientGone:
             return
-        finally:
-            self.release(request)
         await send_response(send, response, close=self.stopping)
 
     async def _asgi(self, request: Request, receive: Receive) -> Response:
         try:
-            await read_body(request, receive, self._body_bytes)
-        except PayloadTooLarge as error:
+            self.admit(request)
+            async with asyncio.timeout(self._body_seconds):
+                await read_body(request, receive, self._body_bytes)
+        except PredictionDexError as error:
             return self.refuse(request, error)
+        except TimeoutError:
+            return self.refuse(request, TooSlow(f"The body did not arrive within {self._body_seconds:g} s."))
         answer = self.handle(request)
-        return answer if isinstance(answer, Response) else await answer
+        if isinstance(answer, Response):
+            return answer
+        try:
+            return await answer
+        finally:
+            self.release(request)
 
 
 def _allow(request: Request, route: Route) -> None:
@@ -305,9 +358,36 @@ def _allow(request: Request, route: Route) -> None:
         raise MethodNotAllowed(f"{route.template} answers {allowed} only.", [{"allow": allowed}])
 
 
-def _work(request: Request, route: Route, job: Job | None) -> tuple[Response, Prediction]:
+def _is_large(request: Request) -> bool:
+    """Whether reading it is itself work for a thread; what is still packed will be long."""
+    return len(request.body) > _LARGE or b"content-encoding" in request.headers
+
+
+def _unpack(request: Request, route: Route, limit: int) -> None:
+    request.body = unpack(request.body, request.headers.pop(b"content-encoding"), min(limit, route.most_bytes or limit))
+
+
+def _check_length(request: Request, route: Route) -> None:
+    if route.most_bytes is not None and len(request.body) > route.most_bytes:
+        raise too_large(route.most_bytes)
+
+
+def _code_of(response: Response) -> str:
+    """The stable word of an error that BentoML's app answered, ours or its own."""
+    try:
+        word = orjson.loads(response.body)["code"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        word = None
+    if isinstance(word, str):
+        return word
+    return RequestError.code if response.status < 500 else PredictionDexError.code
+
+
+def _work(request: Request, route: Route, job: Job | None, limit: int) -> tuple[Response, Prediction]:
     """A large request, in its thread."""
     if job is None:
+        if b"content-encoding" in request.headers:
+            _unpack(request, route, limit)
         assert route.prepare is not None  # noqa: S101  for the type checker: only such routes come here
         job = route.prepare(request)
     prediction = _run(job)

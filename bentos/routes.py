@@ -35,6 +35,8 @@ class Route(NamedTuple):
         call: answers.
         prepare: checks a request for a prediction; raises RequestError.
         open: whether it answers without an API key.
+        most_bytes: longest body it reads, where that is less than the server's limit: more it cannot need.
+        slow: whether ``call`` answers later.
     """
 
     template: str
@@ -42,3 +44,5 @@ class Route(NamedTuple):
     call: Callable[[Request], Answer] | None = None
     prepare: Callable[[Request], Job] | None = None
     open: bool = False
+    most_bytes: int | None = None
+    slow: bool = False

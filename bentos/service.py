@@ -54,8 +54,9 @@ class PredictionDex:
     @bentoml.api(  # type: ignore[untyped-decorator]
         route=TYPED_ROUTE
     )
-    async def predict_battle(self, request: BattleRequest, /) -> BattleAnswer:
+    def predict_battle(self, request: BattleRequest, /) -> BattleAnswer:
         """Rank the attacks of a Pokémon against another one; the same as POST /predict/battle."""
+        # No coroutine: BentoML runs it in a thread, and thousands of pairings do not hold the loop.
         try:
             return STATE.require().battle(
                 request.pokemon_a, request.pokemon_b, request.available_moves_a, request.available_moves_b

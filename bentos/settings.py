@@ -45,6 +45,8 @@ class Http(_Group):
         body_bytes: longest body that is read, in bytes, both as it arrives and unpacked; one byte more is answered
             with 413. A thousand rows of 133 numbers are 0.5 MiB in binary and about 2.5 MiB in JSON.
         body_seconds: how long a body may take to arrive in full; later ones are answered with 408.
+        arriving_bytes: bytes of bodies that are still arriving, of all connections together; one that goes beyond is
+            answered with 503.
         header_bytes: longest head of a request, request line included, in bytes; longer ones are answered with 431.
         header_seconds: how long the head of a request may take, from its first byte; slower ones are answered with 408.
         connections: open connections; one more is answered with 503 and closed.
@@ -55,6 +57,7 @@ class Http(_Group):
     keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 120
     body_bytes: Bytes = 4 << 20
     body_seconds: Patience = 30
+    arriving_bytes: Bytes = 256 << 20
     header_bytes: Annotated[int, Field(ge=1024, le=1 << 20)] = 16 << 10
     header_seconds: Patience = 10
     connections: Annotated[int, Field(ge=1, le=1 << 16)] = 2048
@@ -85,8 +88,8 @@ class Limit(_Group):
 
     Attributes:
         rows: rows of one request; more are answered with 413, or INVALID_ARGUMENT.
-        in_flight: requests read but not yet answered, of one door; one more is answered with 503 and Retry-After, or
-            RESOURCE_EXHAUSTED.
+        in_flight: requests whose answers are being made, of one door; one more is answered with 503 and Retry-After,
+            or RESOURCE_EXHAUSTED.
         nesting: how deep arrays and objects of a JSON body may lie in each other.
         offload_rows: requests of more rows than this are scored beside the event loop, so that smaller ones do not
             wait for them.

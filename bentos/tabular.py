@@ -46,6 +46,8 @@ class TabularAdapter:
         self._numeric = [place for place, rule in enumerate(self._rules) if rule.kind != "string"]
         numeric = [self._rules[place] for place in self._numeric]
         self._numbers = Numbers(numeric, whole=not self._whole) if numeric else None
+        discrete = any(rule.kind in {"int64", "bool"} for rule in self._rules)
+        self._discrete = _Discrete(self._rules) if self._whole and discrete else None
         self._watched = _watched(contract)
         self._watched_places = np.array([self._places[column.name] for column in contract.monitored], np.intp)
 
@@ -76,8 +78,9 @@ class TabularAdapter:
         """
         if self._whole:
             x = self._input(given).data
-            if self._numbers and not self._numbers.good(x):
-                self._refuse([x[:, place] for place in range(self._width)], self._numbers.bad(x))
+            if self._numbers and not (self._numbers.good(x) and (self._discrete is None or self._discrete.good(x))):
+                bad = self._numbers.bad(x) if self._discrete is None else self._numbers.bad(x) | self._discrete.bad(x)
+                self._refuse([x[:, place] for place in range(self._width)], bad)
             return Rows(len(x), x)
         data = [tensor.data for tensor in bind(given, self.inputs)]
         n = len(data[0])
@@ -133,7 +136,7 @@ class TabularAdapter:
             rule = self._rules[self._numeric[place]]
             value = columns[place][row].item()
             try:
-                rule.read(int(value) if rule.kind == "int64" and np.isfinite(value) else value)
+                rule.read(int(value) if rule.kind == "int64" and float(value).is_integer() else value)
             except ValueError as wrong:
                 faults.append(Fault(int(row), rule.name, str(wrong)))
             if len(faults) == MOST_FAULTS:
@@ -157,6 +160,31 @@ class TabularAdapter:
                 break
         if faults:
             refuse(faults)
+
+
+class _Discrete:
+    """Checks the columns of whole numbers and of flags in a matrix of floats; NaN is left to ``Numbers``."""
+
+    def __init__(self, columns: Sequence[Rule]) -> None:
+        self._places = np.array([i for i, rule in enumerate(columns) if rule.kind in {"int64", "bool"}], np.intp)
+        flags = np.array([columns[place].kind == "bool" for place in self._places])
+        self._low = np.where(flags, 0.0, -np.inf).astype(np.float32)
+        self._high = np.where(flags, 1.0, np.inf).astype(np.float32)
+
+    def good(self, x: NDArray[Any]) -> bool:
+        """Whether all of x [n, columns] are what their columns hold."""
+        return not self._wrong(x).any()
+
+    def bad(self, x: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which values of x are not, as booleans of its shape."""
+        refused = np.zeros(x.shape, np.bool_)
+        refused[:, self._places] = self._wrong(x)
+        return refused
+
+    def _wrong(self, x: NDArray[Any]) -> NDArray[np.bool_]:
+        values = x[:, self._places]
+        wrong: NDArray[np.bool_] = (np.floor(values) < values) | (values < self._low) | (values > self._high)
+        return wrong
 
 
 def _check(contract: Contract) -> None:

@@ -88,7 +88,6 @@ class Tracing:
         request_id: str,
         traceparent: bytes | None = None,
         prediction: "Prediction | None" = None,
-        waited: float | None = None,
     ) -> None:
         """Record a REST request that has just been answered.
 
@@ -101,7 +100,6 @@ class Tracing:
             request_id: of its log lines.
             traceparent: value of that header.
             prediction: what the model said.
-            waited: seconds from the head to the start of the model; None where that is not known.
         """
         verb = method if method in _METHODS else "_OTHER"
         attributes: dict[str, Any] = {"http.request.method": verb, "url.scheme": "http"}
@@ -112,7 +110,7 @@ class Tracing:
             attributes["http.route"] = route
         name = f"{'HTTP' if verb == '_OTHER' else verb} {route}" if known else "HTTP" if verb == "_OTHER" else verb
         fault = code if status >= 500 else None
-        self._record(name, attributes, fault, seconds, request_id, traceparent, prediction, waited)
+        self._record(name, attributes, fault, seconds, request_id, traceparent, prediction)
 
     def grpc(
         self,
@@ -124,7 +122,6 @@ class Tracing:
         request_id: str,
         traceparent: bytes | None = None,
         prediction: "Prediction | None" = None,
-        waited: float | None = None,
     ) -> None:
         """Record a gRPC call that has just been answered; ``method`` as in ``ModelInfer``, ``status`` as in ``OK``."""
         known = method in _CALLS
@@ -132,7 +129,7 @@ class Tracing:
         name = full if known else "grpc"
         attributes = {"rpc.system.name": "grpc", "rpc.method": full, "rpc.response.status_code": status}
         fault = code if status in _SERVER_FAULTS else None
-        self._record(name, attributes, fault, seconds, request_id, traceparent, prediction, waited)
+        self._record(name, attributes, fault, seconds, request_id, traceparent, prediction)
 
     def stop(self, seconds: float = FLUSH_SECONDS) -> None:
         """Send what is left, for so long at the most; later requests are not recorded."""
@@ -155,7 +152,6 @@ class Tracing:
         request_id: str,
         traceparent: bytes | None,
         prediction: "Prediction | None",
-        waited: float | None,
     ) -> None:
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context  # noqa: PLC0415
 
@@ -171,7 +167,7 @@ class Tracing:
             span.set_status(Status(StatusCode.ERROR))
         if prediction is not None and span.is_recording():
             took = int(prediction.seconds * 1e9)
-            at = max(begin, end - took) if waited is None else begin + int(waited * 1e9)
+            at = max(begin, end - took)
             rows: dict[str, Any] = {"predictiondex.rows": prediction.rows, **self._model}
             child = self._tracer.start_span("model", set_span_in_context(span), attributes=rows, start_time=at)
             child.end(min(end, at + took))

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from bentos.battle.schemas import BattleRequest, ModelVersion
 from bentos.core import Core, Prediction
-from bentos.errors import InvalidInput, RequestError
+from bentos.errors import InvalidInput
 from bentos.http import Request, Response
 from bentos.oip.json import check_nesting
+from bentos.oip.json import load as loads
 from bentos.routes import WRITE, Job, Route
 
 _MOST_DETAILS: Final = 20
@@ -19,6 +20,8 @@ _LONGEST_FIELD: Final = 64
 """Characters of a field's name that an answer repeats."""
 _LONGEST_TYPO: Final = 32
 """Characters of a field's name that the nearest one is looked for."""
+BATTLE_BYTES: Final = 32 << 10
+"""Longest body of a duel: two names and a hundred attacks take a tenth of it."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -66,7 +69,7 @@ class Typed:
         """By path."""
         routes = {"/predict": Route("/predict", WRITE, prepare=self.records)}
         if self._core.contract.adapter == "battle":
-            routes["/predict/battle"] = Route("/predict/battle", WRITE, prepare=self.battle)
+            routes["/predict/battle"] = Route("/predict/battle", WRITE, prepare=self.battle, most_bytes=BATTLE_BYTES)
         return routes
 
     def battle(self, request: Request) -> Job:
@@ -109,10 +112,7 @@ def load(body: bytes, nesting: int) -> Any:
         RequestError: it is not JSON.
         InvalidInput: it is nested deeper.
     """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"The body is not JSON: {error.msg} at line {error.lineno}.") from error
+    value = loads(body, nesting)
     check_nesting(body, nesting)
     return value
 

@@ -48,7 +48,7 @@ from training.tabular_frame import Schema, Told, draw, rebuilt, records, typed
 from training.tabular_golden import golden
 from training.tabular_model import Model
 from training.tabular_onnx import INPUT, Graphs, Precision, graphs
-from training.tabular_watch import monitored_columns, score_bins
+from training.tabular_watch import monitored_columns, score_bins, watched_names
 
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_INPUTS: Final = 3
@@ -109,7 +109,8 @@ def export(
         missing: ``refuse`` or ``nan`` a column, for values that are missing; not named, a column takes them where the
             frame has any.
         optional: columns that a request may leave out.
-        monitored: columns watched for drift, at most 20; None for the first 20.
+        monitored: columns watched for drift, at most 20; None for the first 20. Text that holds more than 50 categories
+            cannot be watched.
         metrics: offline figures by name.
         run_id: the MLflow run.
         rows: how many rows the model and the runtimes are compared on, at least 10,000, drawn from ``frame``.
@@ -134,7 +135,7 @@ def export(
         optional=optional,
     )
     schema = Schema.of(given, served, told)
-    about = _About(name, version, dict(metrics or {}), run_id, None if monitored is None else list(monitored))
+    about = _About(name, version, dict(metrics or {}), run_id, watched_names(schema, given, monitored))
     with replacing(out, CONTRACT_FILE, ExportError) as folder:
         contract = _proved(served, schema, given, folder, about=about, rows=rows, seed=seed)
         _finish(contract, folder, golden(served, schema, given, outcomes))
@@ -146,7 +147,7 @@ class _About(NamedTuple):
     version: str
     metrics: dict[str, float]
     run_id: str
-    monitored: list[str] | None
+    monitored: list[str]
 
 
 def _split(frame: Any, truth: str | None) -> tuple[pd.DataFrame, Any]:

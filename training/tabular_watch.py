@@ -1,12 +1,14 @@
 """What live traffic of a tabular model is held against: histograms of its sample rows and of its answers to them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from bentos.contract import MonitoredColumn, ScoreBins, Task
+from bentos.contract import Column, MonitoredColumn, ScoreBins, Task
+from bentos.records import nearest
 from training.export import ExportError
 from training.tabular_frame import Schema
 
@@ -17,29 +19,58 @@ _MOST_CATEGORIES: Final = 50  # each is a series in Prometheus
 Floats = NDArray[np.float64]
 
 
-def monitored_columns(
-    schema: Schema, columns: Mapping[str, NDArray[Any]], names: list[str] | None
-) -> list[MonitoredColumn]:
-    """Bins of columns: tenths of the numbers, or the most frequent categories.
+def watched_names(schema: Schema, frame: pd.DataFrame, asked: Sequence[str] | None) -> list[str]:
+    """Names of the columns to watch: those that are asked for, or the first 20 that can be watched.
+
+    A text column that holds more than 50 categories is not watched: each is a series in Prometheus, and if only the
+    most frequent were, all others would count as unknown in live traffic, and so as drift that is none.
 
     Raises:
-        ExportError: more than 20 columns are to be watched.
+        ExportError: more than 20 columns are asked for, one that the frame lacks, or one that cannot be watched.
     """
-    if names is not None and len(names) > _MOST_MONITORED:
-        raise ExportError(f"{len(names)} columns are to be monitored, and at most {_MOST_MONITORED} can be.")
-    wanted = [c for c in schema.columns if names is None or c.name in names][:_MOST_MONITORED]
-    watched = []
-    for column in wanted:
-        values = columns[column.name]
-        if column.dtype == "string":
-            found, counts = np.unique(values.astype(str), return_counts=True)
-            most = np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]
-            shares = counts[most] / counts[most].sum()
-            watched.append(MonitoredColumn(name=column.name, categories=found[most].tolist(), shares=shares.tolist()))
-            continue
-        edges, shares = _bins(values.astype(np.float64))
-        watched.append(MonitoredColumn(name=column.name, edges=edges.tolist(), shares=shares.tolist()))
-    return watched
+    if asked is None:
+        return [column.name for column in schema.columns if _categories(column, frame) <= _MOST_CATEGORIES][
+            :_MOST_MONITORED
+        ]
+    if len(asked) > _MOST_MONITORED:
+        raise ExportError(f"{len(asked)} columns are to be monitored, and at most {_MOST_MONITORED} can be.")
+    columns = {column.name: column for column in schema.columns}
+    for name in asked:
+        if name not in columns:
+            near = nearest(str(name), list(columns))
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise ExportError(f"monitored names the column {name}, which the frame lacks{meant}")
+        count = _categories(columns[name], frame)
+        if count > _MOST_CATEGORIES:
+            raise ExportError(
+                f"The column {name} holds {count:,} categories, and text of more than {_MOST_CATEGORIES} cannot be "
+                "monitored."
+            )
+    return list(asked)
+
+
+def _categories(column: Column, frame: pd.DataFrame) -> int:
+    return len({str(value) for value in frame[column.name]}) if column.dtype == "string" else 0
+
+
+def monitored_columns(
+    schema: Schema, columns: Mapping[str, NDArray[Any]], names: Sequence[str]
+) -> list[MonitoredColumn]:
+    """Bins of the named columns, in the schema's order: tenths of the numbers, or all categories of text.
+
+    The shares are of all rows: what they lack of 1 is the share of missing values.
+    """
+    return [_monitored(column, columns[column.name]) for column in schema.columns if column.name in names]
+
+
+def _monitored(column: Column, values: NDArray[Any]) -> MonitoredColumn:
+    if column.dtype == "string":
+        found, counts = np.unique(values.astype(str), return_counts=True)
+        most = np.argsort(-counts, kind="stable")
+        shares = counts[most] / len(values)
+        return MonitoredColumn(name=column.name, categories=found[most].tolist(), shares=shares.tolist())
+    edges, shares = _bins(values.astype(np.float64))
+    return MonitoredColumn(name=column.name, edges=edges.tolist(), shares=shares.tolist())
 
 
 def score_bins(answers: Floats, task: Task) -> ScoreBins:
@@ -50,14 +81,14 @@ def score_bins(answers: Floats, task: Task) -> ScoreBins:
 
 
 def _bins(values: Floats) -> tuple[Floats, Floats]:
-    """Inner edges of about equally filled bins, each halfway between two values that occur, and the bins' shares."""
+    """Inner edges of about equally filled bins, each halfway between two values that occur, and their shares of all."""
     known = values[np.isfinite(values)]
     if not len(known):
-        return np.empty(0), np.ones(1)
+        return np.empty(0), np.zeros(1)
     distinct = np.unique(known)
     cuts = np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower"))
     places = np.searchsorted(distinct, cuts)
     places = places[places + 1 < len(distinct)]
     edges = np.unique((distinct[places] + distinct[places + 1]) / 2)
     counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-    return edges, counts / counts.sum()
+    return edges, counts / len(values)

@@ -1,16 +1,17 @@
 """What happens around every call of the protocol: key, id, message, error, and who is told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from bentos.errors import DeadlineExceeded, InvalidInput, MethodNotAllowed, PredictionDexError
+from bentos.errors import DeadlineExceeded, InvalidInput, MethodNotAllowed, PredictionDexError, Unauthorized
 from bentos.grpc_door.desk import Desk, Lane
-from bentos.grpc_door.status import Metadata, sentence_of, status_of, trailing_of, unexpected
-from bentos.logs import ident
+from bentos.grpc_door.status import Metadata, sentence_of, status_of, trailing_of
+from bentos.logs import ident, trace_id, unexpected
 
 if TYPE_CHECKING:
     from bentos.core import Prediction
@@ -28,8 +29,42 @@ _TRACE: Final = "traceparent"
 _CANCELLED: Final = "cancelled"
 
 
+OPEN: Final = ("ServerLive", "ServerReady", "ModelReady")
+"""Methods that ask for no API key."""
+_LARGE: Final = 256 << 10
+"""Bytes of a message above which calls compute one after another."""
+
+
 class CallerGone(Exception):
     """The caller cancelled the call or lost its connection; nobody waits for an answer."""
+
+
+class Sent:
+    """What the metadata of a call say; no tuple, whose ``repr`` would show the key.
+
+    Args:
+        metadata: as gRPC has them; of a name that comes twice, the last holds.
+
+    Attributes:
+        ident: the id of the request, the caller's or a new one.
+        key: the API key that came with it.
+        traceparent: the caller's, unchecked.
+    """
+
+    __slots__ = ("ident", "key", "traceparent")
+
+    def __init__(self, metadata: Iterable[tuple[str, str | bytes]] | None = None) -> None:
+        self.key: str | bytes | None = None
+        self.traceparent: bytes | None = None
+        given: bytes | None = None
+        for name, value in metadata or ():
+            if name == _IDENT:
+                given = _bytes(value)
+            elif name == _KEY:
+                self.key = value
+            elif name == _TRACE:
+                self.traceparent = _bytes(value)
+        self.ident = ident(given)
 
 
 class Call:
@@ -38,29 +73,17 @@ class Call:
     Attributes:
         context: gRPC's.
         started: ``time.perf_counter()`` when it came in.
-        ident: the id of the request.
-        key: the API key that came with it.
-        traceparent: the caller's, unchecked.
+        sent: what its metadata say, once they are read.
         prediction: what the core said, once it did.
     """
 
-    __slots__ = ("context", "ident", "key", "prediction", "started", "traceparent")
+    __slots__ = ("context", "prediction", "sent", "started")
 
-    def __init__(self, context: Context, started: float) -> None:
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self.started = started
-        self.key: str | bytes | None = None
-        self.traceparent: bytes | None = None
+        self.started = perf_counter()
+        self.sent = Sent()
         self.prediction: Prediction | None = None
-        given: bytes | None = None
-        for name, value in context.invocation_metadata():
-            if name == _IDENT:
-                given = _bytes(value)
-            elif name == _KEY:
-                self.key = value
-            elif name == _TRACE:
-                self.traceparent = _bytes(value)
-        self.ident = ident(given)
 
     def check_wanted(self, timeout: float | None = None) -> None:
         """Raise DeadlineExceeded or CallerGone where nobody waits for the answer any more.
@@ -91,33 +114,37 @@ class Unary:
         self._desk = desk
         self._route = route
         self._answer = answer
-        self._open = open
+        self.open = open
 
     def __call__(self, requests: Requests, context: Context) -> bytes:
         """Answer one call, or abort it."""
-        desk = self._desk
-        call = Call(context, desk.arrivals.popleft())
         try:
-            if desk.keys is not None and not self._open:
-                desk.keys.check(call.key)
+            return self._run(requests, context)
+        finally:
+            (self._desk.open if self.open else self._desk.inference).leave()
+
+    def _run(self, requests: Requests, context: Context) -> bytes:
+        desk = self._desk
+        call = Call(context)
+        try:
+            call.started = desk.arrivals.popleft()
+            call.sent = Sent(context.invocation_metadata())
             message = desk.read(requests, context)
-            with desk.permits:
+            with desk.large if len(message) > _LARGE else nullcontext(), desk.permits:
                 answer = self._answer(message, call)
-            context.set_trailing_metadata(((_IDENT, call.ident),))
+            context.set_trailing_metadata(((_IDENT, call.sent.ident),))
         except (PredictionDexError, DecodeError, StopIteration) as error:
             failure = told(error)
         except (CallerGone, grpc.RpcError):
             self._done(call, _CANCELLED, grpc.StatusCode.CANCELLED)
             context.abort(grpc.StatusCode.CANCELLED, "The call was cancelled.")
         except Exception as error:  # noqa: BLE001  whatever it is, the caller gets our error shape
-            failure = unexpected(self._route, call.ident, error)
+            failure = unexpected(self._route, "grpc", call.sent.ident, trace_id(call.sent.traceparent), error)
         else:
             self._done(call, "ok", grpc.StatusCode.OK)
             return answer
-        finally:
-            desk.inference.leave()
         self._done(call, failure.code, status_of(failure))
-        return fail(context, failure, call.ident)
+        return fail(context, failure, call.sent.ident)
 
     def _done(self, call: Call, code: str, status: grpc.StatusCode) -> None:
         self._desk.on_call(
@@ -125,8 +152,8 @@ class Unary:
             code,
             status,
             call.started,
-            ident=call.ident,
-            traceparent=call.traceparent,
+            ident=call.sent.ident,
+            traceparent=call.sent.traceparent,
             prediction=call.prediction,
         )
 
@@ -154,12 +181,13 @@ def _bytes(value: str | bytes) -> bytes:
 class Refusal:
     """Behaviour of a call that is refused without being looked at; it takes one of the spare threads for an instant."""
 
-    def __init__(self, error: PredictionDexError) -> None:
+    def __init__(self, error: PredictionDexError, request: str) -> None:
         self._error = error
+        self._request = request
 
     def __call__(self, requests: Requests, context: Context) -> NoReturn:  # noqa: ARG002  gRPC's signature
         """Abort."""
-        fail(context, self._error)
+        fail(context, self._error, self._request)
 
 
 class Service(grpc.GenericRpcHandler):
@@ -181,26 +209,37 @@ class Service(grpc.GenericRpcHandler):
         method = handler_call_details.method
         handler = self._handlers.get(method)
         if handler is None:
-            return self._unknown(method)
-        refusal = self._lane.enter()
+            return self._unknown(handler_call_details)
+        try:
+            refusal = self.lane(method, handler_call_details).enter()
+        except Unauthorized as unauthorized:
+            refusal = unauthorized
         if refusal is not None:
-            self.refused(method, refusal)
-            return refuse(refusal)
+            return self._refuse(method, refusal, handler_call_details)
         self.accepted()
         return handler
+
+    def lane(self, method: str, details: grpc.HandlerCallDetails) -> Lane:  # noqa: ARG002  others look at both
+        """The lane of a call; raises Unauthorized."""
+        return self._lane
 
     def accepted(self) -> None:
         """Called when a call is let in."""
 
-    def refused(self, method: str, error: PredictionDexError) -> None:
+    def refused(self, method: str, error: PredictionDexError, sent: Sent) -> None:
         """Called when a call is refused."""
 
-    def _unknown(self, method: str) -> Handler | None:
-        if not method.startswith(self._prefix):
+    def _unknown(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        if not details.method.startswith(self._prefix):
             return None
         error = MethodNotAllowed("This server does not have the method; reflection lists those that it has.")
-        self.refused("/other", error)
-        return refuse(error)
+        return self._refuse("/other", error, details)
+
+    def _refuse(self, method: str, error: PredictionDexError, details: grpc.HandlerCallDetails) -> Handler:
+        """A handler that refuses its call, whatever its kind."""
+        sent = Sent(details.invocation_metadata)
+        self.refused(method, error, sent)
+        return grpc.stream_unary_rpc_method_handler(Refusal(error, sent.ident))
 
 
 class Inference(Service):
@@ -209,16 +248,28 @@ class Inference(Service):
     def __init__(self, name: str, handlers: dict[str, Handler], desk: Desk) -> None:
         super().__init__(name, handlers, desk.inference)
         self._desk = desk
+        self._without_key = {f"/{name}/{method}" for method in OPEN}
+
+    def lane(self, method: str, details: grpc.HandlerCallDetails) -> Lane:
+        """By whether it asks for a key, which has to be there before the call takes a place."""
+        desk = self._desk
+        if method in self._without_key:
+            return desk.open
+        if desk.keys is not None:
+            desk.keys.check(Sent(details.invocation_metadata).key)
+        return desk.inference
 
     def accepted(self) -> None:
         """Note the time, for the thread that will have the call."""
         self._desk.arrivals.append(perf_counter())
 
-    def refused(self, method: str, error: PredictionDexError) -> None:
+    def refused(self, method: str, error: PredictionDexError, sent: Sent) -> None:
         """Count the call."""
-        self._desk.on_call(method.rpartition("/")[2], error.code, status_of(error), perf_counter(), ident=ident(None))
-
-
-def refuse(error: PredictionDexError) -> Handler:
-    """A handler that refuses its call, whatever its kind."""
-    return grpc.stream_unary_rpc_method_handler(Refusal(error))
+        self._desk.on_call(
+            method.rpartition("/")[2],
+            error.code,
+            status_of(error),
+            perf_counter(),
+            ident=sent.ident,
+            traceparent=sent.traceparent,
+        )

@@ -5,13 +5,15 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 import grpc
 
 from bentos.errors import NotReady, Overloaded, PredictionDexError, TooSlow
-from bentos.logs import REQUESTS, request_line, trace_id
+from bentos.logs import REQUESTS, refused, request_line, trace_id
+from bentos.metrics.labels import REFUSED
 from bentos.settings import Settings
 from bentos.state import State
 
@@ -83,7 +85,9 @@ class Desk:
         keys: API keys; None asks for none.
         permits: calls that may compute at the same time. Threads there are more: one that waits for a slow caller's
             message must not keep others from being answered.
-        inference: calls of the protocol.
+        inference: calls of the protocol that ask for a key.
+        open: those that do not, so that nobody without a key takes the others' places.
+        large: held by the one call with a long message that computes; single rows do not wait for sixteen batches.
         health: calls of grpc.health.v1 that are being answered; they are let in when inference is not.
         reflection: open streams of grpc.reflection.
         arrivals: when each call of inference came in (``time.perf_counter()``), oldest first, until a thread has it.
@@ -102,6 +106,8 @@ class Desk:
         self.keys = keys
         self.permits = Permits(settings.grpc.threads)
         self.inference = Lane(most, f"There are {most} calls in flight already.")
+        self.open = Lane(16, "Too many calls for readiness are waiting already.")
+        self.large = Lock()
         self.health = Lane(16, "Too many health checks are waiting already.")
         self.reflection = Lane(4, "Too many streams of reflection are open already.")
         self.arrivals: deque[float] = deque()
@@ -113,7 +119,7 @@ class Desk:
     @property
     def threads(self) -> int:
         """Threads, so that every call that is let in has one, and two for refusals and the door itself."""
-        return self.inference.most + self.health.most + self.reflection.most + 2
+        return self.inference.most + self.open.most + self.health.most + self.reflection.most + 2
 
     @contextmanager
     def patience(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -178,6 +184,8 @@ class Desk:
                 traceparent=traceparent,
                 prediction=prediction,
             )
+        if code in REFUSED:
+            refused("grpc", route, code, ident)
         if REQUESTS.isEnabledFor(logging.DEBUG):
             request_line(
                 "grpc",

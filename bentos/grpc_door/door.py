@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +69,7 @@ class GrpcDoor:
     ) -> None:
         self.desk = desk = Desk(settings, state, keys, metrics, tracing)
         if metrics is not None:
-            metrics.watch_in_flight("grpc", lambda: len(desk.inference))
+            metrics.watch_in_flight("grpc", lambda: len(desk.inference) + len(desk.open))
         self._health = Health(desk)
         self._reflection = Reflection(desk)
         self._threads = ThreadPoolExecutor(desk.threads, thread_name_prefix="grpc")
@@ -83,8 +83,6 @@ class GrpcDoor:
             )
         )
         self.port = _bind(self._server, settings.grpc)
-        self._lock = Lock()
-        self._asked: float | None = None
         self._closed = Event()
 
     def start(self) -> None:
@@ -112,24 +110,6 @@ class GrpcDoor:
         Thread(target=self._close, args=(grace_seconds, ended), name="grpc-close").start()
         return ended
 
-    def ticked(self) -> float:
-        """When its threads last made progress (``time.monotonic()``).
-
-        Each call leaves a task with them and looks at the one before: now, where that was done, or when it was left.
-        So the first call after a hang still says now, and the next ones say since when.
-        """
-        with self._lock:
-            if self._asked is None:
-                self._asked = monotonic()
-                try:
-                    self.pool.submit(self._tick)
-                except RuntimeError:
-                    self._asked = None  # the door is closed, on purpose
-            return self._asked or monotonic()
-
-    def _tick(self) -> None:
-        self._asked = None
-
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
             self.desk.sweep()
@@ -141,7 +121,7 @@ class GrpcDoor:
     def _close(self, grace_seconds: float, ended: Event) -> None:
         end = monotonic() + grace_seconds
         calls = self.desk.inference
-        for lane in (calls, self.desk.reflection):
+        for lane in (calls, self.desk.open, self.desk.reflection):
             lane.close()
         if self._health.changed and not self._closed.is_set():
             wait((self._threads.submit(self._health.follow),), _TELL_SECONDS)

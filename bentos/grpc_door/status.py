@@ -4,7 +4,6 @@ The status message is the sentence. Trailing metadata has ``pdx-code``, the stab
 and, where there are any, ``pdx-details-bin``, the JSON that REST answers as ``details``.
 """
 
-import logging
 from typing import Final
 
 import orjson
@@ -55,8 +54,6 @@ _SENTENCE_BYTES: Final = 1024
 _DETAILS_BYTES: Final = 2048
 """Clients read 8 KiB of metadata by default; a sentence grows threefold on the wire, details by a third."""
 
-log = logging.getLogger(__name__)
-
 
 def status_of(error: PredictionDexError) -> StatusCode:
     """Status code of an error."""
@@ -79,9 +76,3 @@ def trailing_of(error: PredictionDexError) -> Metadata:
             return (code, ("pdx-details-bin", text))
         details.pop()
     return (code,)
-
-
-def unexpected(method: str, ident: str, error: Exception) -> PredictionDexError:
-    """Log an error that nobody foresaw, and make the one that tells the client the id of its request only."""
-    log.error("%s failed (request %s)", method, ident, exc_info=error)
-    return PredictionDexError(f"The server failed on this request; its log has more under {ident}.")

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bentos.errors import InvalidInput
-from bentos.grpc_door.wire.inference_pb2 import ModelInferRequest, ModelInferResponse
+from bentos.grpc_door.wire.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from bentos.oip import binary
 from bentos.oip.checks import Head, read_head, refused, shown
+from bentos.oip.request import refuse_unsupported
 from bentos.tensor import Tensor
 
 _FIELD: Final = {
@@ -29,8 +30,6 @@ _FIELD: Final = {
 """Where the values of a data type are; FP16 has no field."""
 _NARROW: Final = frozenset({"INT8", "INT16", "UINT8", "UINT16"})
 """Data types whose field takes values that they do not."""
-_UNSUPPORTED: Final = ("classification", "shared_memory_region")
-"""Parameters of Triton's extensions; to overlook them would be to answer something else."""
 
 LARGE: Final = 64 << 10
 """Bytes of a message from which on its fields are counted before it is decoded."""
@@ -139,10 +138,14 @@ def _values(head: Head, values: Sequence[Any]) -> NDArray[Any]:
 
 
 def check_supported(parameters: Any, whose: str) -> None:
-    """Raise InvalidInput where parameters ask for an extension that is not here."""
-    for name in _UNSUPPORTED:
-        if name in parameters:
-            raise InvalidInput(f"{whose} asks for {name}, which this server does not do.", [{"parameter": name}])
+    """Raise InvalidInput where parameters ask for an extension that is not here, as over REST."""
+    refuse_unsupported({name: _given(value) for name, value in parameters.items()}, whose)
+
+
+def _given(parameter: InferParameter) -> Any:
+    """The value of a parameter; None where it has none."""
+    kind = parameter.WhichOneof("parameter_choice")
+    return None if kind is None else getattr(parameter, kind)
 
 
 def raw_content(tensor: Tensor) -> bytes:

@@ -4,8 +4,9 @@
 folds the rest and renders. Labels and their value sets:
 
 - ``model`` and ``version`` stand on every ``api_*`` and ``model_*`` series that a request moves, since the version is
-  the key of a canary's verdict. ``api_requests_in_flight`` and ``api_keys_reload_success`` are the process's own
-  and have neither, so that they are there while the model still loads.
+  the key of a canary's verdict. ``api_requests_in_flight``, ``api_keys_reload_success`` and
+  ``prediction_keys_reload_success`` are the process's own and have neither, so that they are there while the model
+  still loads.
 - ``transport`` is ``rest`` or ``grpc``; ``route`` a template of ``labels.ROUTES`` or ``other``; ``code`` the stable
   word of ``bentos.errors``, the same through either door, or ``ok``; ``class`` says whose fault an error was.
 - ``api_request_duration_seconds`` has no ``code``: it covers every answer to users' traffic, and its ``_count`` is the
@@ -28,7 +29,7 @@ Series of one pod, S:
     model_input_bin_total, _ratio    two a bin: the inner edges + 2 of a number, the categories + 2 of others
     model_score_bin_total, _ratio    two a bin: the inner edges + 2
 
-For a battle model with both of its 188 species watched and ten score bins that is 2,192, 1,328 of them of the API,
+For a battle model with both of its 188 species watched and ten score bins that is 2,193, 1,328 of them of the API,
 beside the 24 or so of the process; a test counts them.
 """
 
@@ -39,6 +40,18 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 os.environ.pop("prometheus_multiproc_dir", None)
 
 from bentos.metrics.collector import Metrics
-from bentos.metrics.labels import CANCELLED, CODES, COHORTS, EDGES, OK, OTHER, RESULTS, ROUTES, class_of
+from bentos.metrics.labels import CANCELLED, CODES, COHORTS, EDGES, OK, OTHER, REFUSED, RESULTS, ROUTES, class_of
 
-__all__ = ["CANCELLED", "CODES", "COHORTS", "EDGES", "OK", "OTHER", "RESULTS", "ROUTES", "Metrics", "class_of"]
+__all__ = [
+    "CANCELLED",
+    "CODES",
+    "COHORTS",
+    "EDGES",
+    "OK",
+    "OTHER",
+    "REFUSED",
+    "RESULTS",
+    "ROUTES",
+    "Metrics",
+    "class_of",
+]

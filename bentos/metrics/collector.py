@@ -40,6 +40,7 @@ class Metrics:
         self._observed_per_second = observed_per_second
         self._in_flight: dict[str, Callable[[], int]] = {}
         self._keys_reloaded: Callable[[], bool] = lambda: True
+        self._ids_reloaded: Callable[[], bool] = lambda: True
         self._flying = Family(
             "api_requests_in_flight",
             "Requests read but not yet answered.",
@@ -49,8 +50,14 @@ class Metrics:
         self._keys = Family(
             "api_keys_reload_success", "Whether the file of API keys was usable when last read.", kind="gauge"
         )
+        self._ids = Family(
+            "prediction_keys_reload_success",
+            "Whether the file of keys that sign prediction ids was usable when last read.",
+            kind="gauge",
+        )
         self._flying.bind({})
         self._keys.bind({})
+        self._ids.bind({})
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -74,6 +81,13 @@ class Metrics:
     def watch_keys(self, reloaded: Callable[[], bool]) -> None:
         """Read from ``reloaded`` at every scrape whether the API keys were usable when last read."""
         self._keys_reloaded = reloaded
+
+    def watch_ids(self, reloaded: Callable[[], bool]) -> None:
+        """Read from ``reloaded`` at every scrape whether the keys that sign prediction ids were usable when last read.
+
+        Until it is called, and where no file gives the keys, the gauge is 1.
+        """
+        self._ids_reloaded = reloaded
 
     def request(  # noqa: PLR0917  called on the path of every request, where names cost
         self,
@@ -135,7 +149,11 @@ class Metrics:
     def expose(self) -> tuple[bytes, bytes]:
         """The exposition, and its content type; may run in any thread."""
         counts = [self._in_flight.get(transport, int)() for transport in TRANSPORTS]
-        rendered = [self._flying.render(counts), self._keys.render([int(self._keys_reloaded())])]
+        rendered = [
+            self._flying.render(counts),
+            self._keys.render([int(self._keys_reloaded())]),
+            self._ids.render([int(self._ids_reloaded())]),
+        ]
         with self._lock:
             self._fold(scrape=True)
             taken = list(self._numbers())

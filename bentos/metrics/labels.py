@@ -78,6 +78,8 @@ _CLASSES: Final[dict[str, Class]] = {
 }
 CODES: Final = tuple(_CLASSES)
 """``ok`` first, then every word that a request can be refused with."""
+REFUSED: Final = frozenset(code for code, whose in _CLASSES.items() if whose == "server" and code != INTERNAL)
+"""What a server refuses that has no error of its own in the log: the codes that ``bentos.logs.refused`` is for."""
 
 
 def class_of(code: str) -> Class:

@@ -53,6 +53,16 @@ def document(text: bytes | memoryview, nesting: int) -> dict[str, Any]:
     return found
 
 
+def load(text: bytes | memoryview, nesting: int) -> Any:
+    """Any JSON; raises RequestError, and InvalidInput where it is nested deeper than the parser itself goes."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in error.msg:
+            raise too_deep(nesting) from error
+        raise RequestError(f"The body is not JSON: {error.msg}.") from error
+
+
 def too_deep(nesting: int) -> InvalidInput:
     """The error of a body that is nested deeper than ``nesting`` levels."""
     return InvalidInput(f"The body is nested deeper than {nesting} levels.", [{"limit_nesting": nesting}])

@@ -91,7 +91,7 @@ class Reader:
         head = read_head(given, self._most_values)
         parameters = _object(given, "parameters")
         if "binary_data_size" not in parameters:
-            _check_supported(parameters, f"The tensor {shown(head.name)}")
+            refuse_unsupported(parameters, f"The tensor {shown(head.name)}")
             data = json.values(head, given.get("data"), self._nesting, numbers=numbers)
             return Tensor(head.name, head.datatype, data), start
         if "data" in given:
@@ -128,7 +128,7 @@ class Reader:
             if self._outputs[name] in wanted:
                 raise InvalidInput(f"The output {name} is asked for twice.", [{"tensor": name}])
             parameters = _object(output, "parameters")
-            _check_supported(parameters, f"The output {name}")
+            refuse_unsupported(parameters, f"The output {name}")
             asked = _flag(parameters, "binary_data")
             wanted[self._outputs[name]] = all_binary if asked is None else asked
         return list(wanted.items())
@@ -143,7 +143,8 @@ def _object(given: dict[str, Any], key: str) -> dict[str, Any]:
     return found
 
 
-def _check_supported(parameters: dict[str, Any], whose: str) -> None:
+def refuse_unsupported(parameters: dict[str, Any], whose: str) -> None:
+    """Raise InvalidInput where parameters of extensions that the metadata does not name ask for something."""
     for name in _UNSUPPORTED if parameters else ():
         if parameters.get(name):
             raise InvalidInput(f"{whose} asks for {name}, which this server does not do.", [{"parameter": name}])

@@ -3,15 +3,16 @@
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
 from loadtests.bench.battle import Battle
 from loadtests.bench.catalogue import GRPC, REST_BINARY, REST_JSON
 from loadtests.bench.load import Load
-from loadtests.bench.measure import BATCH, BESIDE, ONE_ROW, OWN, Key
+from loadtests.bench.measure import BATCH, BESIDE, ONE_ROW, OWN, Key, Measured
 from loadtests.bench.soak import Soak
 
-Loads = Mapping[Key, list[Load]]
+Loads = Mapping[Key, list[Measured]]
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,20 @@ class Figure:
         unit: of the value; empty for a ratio.
         value: median and spread over the rounds; None when it was not measured.
         reach: None where it is only reported.
+        reason: why it was not measured in some round or in any, where that is known.
     """
 
     title: str
     unit: str
     value: Spread | None
     reach: Reach | None
+    reason: str | None = None
 
     @property
     def verdict(self) -> str:
-        """``yes``, ``no``, ``–`` without a bound, or ``not measured``."""
+        """``yes``, ``no``, ``–`` without a bound, or ``not measured`` with the reason."""
         if self.value is None:
-            return "not measured"
+            return f"not measured: {self.reason}" if self.reason else "not measured"
         if self.reach is None:
             return "–"
         return "yes" if self.reach.met(self.value.median) else "no"
@@ -85,8 +88,9 @@ def p99(load: Load) -> float:
 
 
 def ratio(loads: Loads, over: Key, under: Key, of: Callable[[Load], float]) -> Spread | None:
-    """Median and spread of the ratio within each round."""
-    return spread([of(one) / of(other) for one, other in zip(loads.get(over, []), loads.get(under, []), strict=False)])
+    """Median and spread of the ratio within each round in which both were measured."""
+    others = {other.round: other for other in loads.get(under, [])}
+    return spread([of(one) / of(others[one.round]) for one in loads.get(over, []) if one.round in others])
 
 
 _JSON: Final = Key("product", REST_JSON, ONE_ROW)
@@ -119,9 +123,18 @@ _RATIOS: Final[tuple[tuple[str, Key, Key, Callable[[Load], float], Reach | None]
 )  # fmt: skip
 
 
-def figures(loads: Loads, battle: Battle | None, soak: Soak | None) -> list[Figure]:
-    """All figures, those that were not measured too."""
-    lines = [Figure(title, "", ratio(loads, over, under, of), reach) for title, over, under, of, reach in _RATIOS]
+def _reason(reasons: Mapping[str, str], key: Key) -> str | None:
+    return reasons.get(f"{key.contender}, {key.door}") or reasons.get(key.contender)
+
+
+def figures(
+    loads: Loads, battle: Battle | None, soak: Soak | None, reasons: Mapping[str, str] = MappingProxyType({})
+) -> list[Figure]:
+    """All figures, those that were not measured too, with the reasons (of ``Results``) of what failed."""
+    lines = [
+        Figure(title, "", ratio(loads, over, under, of), reach, _reason(reasons, over) or _reason(reasons, under))
+        for title, over, under, of, reach in _RATIOS
+    ]
     duels = [battle.duels.p50_ms] if battle else []
     mew = [battle.mew.p99_ms] if battle else []
     about = f", {battle.pairings:.0f} pairings on average" if battle else ""

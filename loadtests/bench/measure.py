@@ -25,6 +25,7 @@ OWN = "XGBoost itself"
 WARM_SECONDS = 1.0
 
 FAILURES = (InstallError, ServerError, LoadError, check.WrongAnswerError)
+_BROKEN = (OSError, subprocess.SubprocessError)
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,32 @@ class Key:
     measure: str
 
 
+@dataclass(frozen=True)
+class Measured(Load):
+    """A load with the number of its round, from 0: loads of one round are compared with each other."""
+
+    round: int = field(kw_only=True)
+
+
 @dataclass
 class Results:
     """Everything measured.
 
     Attributes:
-        loads: one entry a round for each key.
+        loads: one entry for each key and each round in which it was measured.
         reasons: why a contender has no numbers, or no more of them.
         starts: seconds from the start of the process to the first answer, one entry a round.
         memory: MiB of the server and its children after its loads, one entry a round.
     """
 
-    loads: dict[Key, list[Load]] = field(default_factory=lambda: defaultdict(list))
+    loads: dict[Key, list[Measured]] = field(default_factory=lambda: defaultdict(list))
     reasons: dict[str, str] = field(default_factory=dict)
     starts: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     memory: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, key: Key, load: Load, number: int) -> None:
+        """Keep a load of a round."""
+        self.loads[key].append(Measured(**vars(load), round=number))
 
 
 @dataclass(frozen=True)
@@ -125,15 +137,19 @@ class Bench:
 
         Raises:
             InstallError: the environment cannot be installed, or the measurement failed.
+            LoadError: the measurement wrote no result.
         """
         python = install("bare_binary")
         script = CONTENDERS / "bare_binary/own_time.py"
         command = [str(python), str(script), "--ubj", str(self.model.ubj), "--rows", str(self.model.rows_file)]
         output = run(self.cores.pin_server([*command, "--seconds", f"{self.seconds:.0f}"]), env=environment())
-        seen = json.loads(output)
-        return Load(1000 / seen["p50_ms"], seen["p50_ms"], seen["p99_ms"], seen["batches"])
+        try:
+            seen = json.loads(output)
+            return Load(1000 / seen["p50_ms"], seen["p50_ms"], seen["p99_ms"], seen["batches"])
+        except (ValueError, LookupError, TypeError) as error:
+            raise LoadError(f"{script.name} wrote no result.") from error
 
-    def turn(self, contender: Contender, setup: Setup, results: Results) -> None:
+    def turn(self, contender: Contender, setup: Setup, results: Results, number: int) -> None:
         """One contender's turn in a round; what fails is kept as its reason."""
         try:
             with self.serving(contender, setup) as (server, seconds):
@@ -147,7 +163,7 @@ class Bench:
                         results.reasons[f"{contender.name}, {door.name}"] = str(error)
                         continue
                     for measure, load in loads.items():
-                        results.loads[Key(contender.name, door.name, measure)].append(load)
+                        results.add(Key(contender.name, door.name, measure), load, number)
                         log.info(
                             "  %s, %s, %s: %.0f/s, p50 %.2f ms, p99 %.2f ms",
                             contender.title, door.name, measure, load.rps, load.p50_ms, load.p99_ms,
@@ -164,15 +180,18 @@ class Bench:
             log.info("Preparing %s", contender.title)
             try:
                 setups[contender.name] = self.prepare(contender)
-            except (InstallError, OSError, subprocess.SubprocessError) as error:
+            except (InstallError, *_BROKEN) as error:
                 results.reasons[contender.name] = str(error)
         ready = [contender for contender in contenders if contender.name in setups]
         for number in range(rounds):
             if any(door.batch for contender in ready for door in contender.doors):
                 log.info("Round %d of %d: %s", number + 1, rounds, OWN)
-                results.loads[Key(OWN, "", BATCH)].append(self.own_time())
+                try:
+                    results.add(Key(OWN, "", BATCH), self.own_time(), number)
+                except (InstallError, LoadError, *_BROKEN) as error:
+                    results.reasons[OWN] = str(error)
             first = number % max(1, len(ready))
             for contender in ready[first:] + ready[:first]:
                 log.info("Round %d of %d: %s", number + 1, rounds, contender.title)
-                self.turn(contender, setups[contender.name], results)
+                self.turn(contender, setups[contender.name], results, number)
         return results

@@ -39,7 +39,7 @@ class Run:
 
     def figures(self) -> list[Figure]:
         """The figures of this run."""
-        return figures(self.results.loads, self.battle, self.soak)
+        return figures(self.results.loads, self.battle, self.soak, self.results.reasons)
 
 
 def number(value: float) -> str:

@@ -92,6 +92,69 @@ def test_an_error_has_its_request_and_its_trace(capsys: pytest.CaptureFixture[st
     assert "password" not in line
 
 
+def test_an_error_nobody_foresaw_is_found_by_its_id_and_tells_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log())
+    told = logs.unexpected("ModelInfer", "grpc", "r-3", TRACE, ValueError("the secret"))
+    (line,) = lines(capsys)
+    assert {name: line[name] for name in ("level", "request_id", "trace_id", "transport", "route")} == {
+        "level": "error",
+        "request_id": "r-3",
+        "trace_id": TRACE,
+        "transport": "grpc",
+        "route": "ModelInfer",
+    }
+    assert line["exception"].endswith("ValueError: the secret")
+    assert (told.code, str(told)) == ("internal", "The server failed on this request; its log has more under r-3.")
+
+
+def test_refusals_are_one_line_each_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log())
+    now = 100.0
+    refused = logs.Refusals(lambda: now)
+    for i in range(1000):
+        refused("grpc", "ModelInfer", "overloaded", f"r-{i}")
+    (line,) = lines(capsys)
+    assert line["message"] == "grpc ModelInfer was refused: overloaded; 0 more since the last such line"
+    assert {name: line[name] for name in ("level", "request_id", "transport", "route", "code")} == {
+        "level": "warning",
+        "request_id": "r-0",
+        "transport": "grpc",
+        "route": "ModelInfer",
+        "code": "overloaded",
+    }
+    # Others have a line of their own.
+    refused("rest", "/predict", "overloaded", "r-1000")
+    refused("grpc", "ModelInfer", "not_ready", "r-1001")
+    assert [line["request_id"] for line in lines(capsys)] == ["r-1000", "r-1001"]
+    now += logs.QUIET_SECONDS - 0.1
+    refused("grpc", "ModelInfer", "overloaded", "r-1002")
+    assert not lines(capsys)
+    for more in (1000, 0):
+        now += logs.QUIET_SECONDS
+        refused("grpc", "ModelInfer", "overloaded", "r-1003")
+        (line,) = lines(capsys)
+        assert line["message"].endswith(f"; {more} more since the last such line")
+
+
+def test_refusals_of_several_threads_are_all_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Log())
+    now = 0.0
+    refused = logs.Refusals(lambda: now)
+
+    def refuse() -> None:
+        for _ in range(5_000):
+            refused("rest", "/predict", "overloaded", "r-1")
+
+    threads = [threading.Thread(target=refuse) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    now = logs.QUIET_SECONDS
+    refused("rest", "/predict", "overloaded", "r-2")
+    assert [line["message"].split("; ")[1].split()[0] for line in lines(capsys)] == ["0", "19999"]
+
+
 HOSTILE = 'a\nb\r\x1b[2J\x00\x7f\x85\x9b\u2028\u2029"\\\ud800é'
 
 

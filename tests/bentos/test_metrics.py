@@ -16,7 +16,7 @@ from bentos import metrics as package
 from bentos.contract import Contract, MonitoredColumn
 from bentos.core import Prediction
 from bentos.errors import ContractError, DeadlineExceeded, NotReady, RequestError
-from bentos.metrics import CODES, COHORTS, EDGES, OK, OTHER, RESULTS, ROUTES, Metrics, bins, class_of
+from bentos.metrics import CODES, COHORTS, EDGES, OK, OTHER, REFUSED, RESULTS, ROUTES, Metrics, bins, class_of
 from bentos.metrics.collector import RING
 from bentos.metrics.drift import BURST, Drift
 
@@ -406,12 +406,22 @@ def test_feedback_is_counted_for_the_version_that_predicted_and_versions_are_bou
     assert len(family(found, "model_feedback_total")) == len(versions) * len(RESULTS)
 
 
+def test_what_a_server_refuses_is_known() -> None:
+    assert {"not_ready", "overloaded", "deadline_exceeded"} == REFUSED
+
+
 def test_gauges_are_read_when_scraped() -> None:
-    state = {"rest": 2, "keys": True}
+    state = {"rest": 2, "keys": True, "ids": True}
     metrics = bound()
     metrics.watch_in_flight("rest", lambda: state["rest"])
     metrics.watch_keys(lambda: bool(state["keys"]))
+    assert scrape(metrics)["prediction_keys_reload_success", frozenset()] == 1, "there is no file"
+    metrics.watch_ids(lambda: bool(state["ids"]))
     assert scrape(metrics)["api_keys_reload_success", frozenset()] == 1
+    assert scrape(metrics)["prediction_keys_reload_success", frozenset()] == 1
+    state.update(ids=False)
+    assert scrape(metrics)["api_keys_reload_success", frozenset()] == 1
+    assert scrape(metrics)["prediction_keys_reload_success", frozenset()] == 0
     state.update(rest=9, keys=False)
     found = scrape(metrics)
     assert found["api_requests_in_flight", frozenset({("transport", "rest")})] == 9

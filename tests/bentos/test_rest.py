@@ -100,7 +100,7 @@ def test_a_missing_field_is_named(client: httpx.Client) -> None:
     assert body["error"] == "The field pokemon_b is missing."
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"pokemon_a": NaN}', b"[" * 5000, b'{"a": 1} x'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"pokemon_a": NaN}', b'{"a": 1} x'])
 def test_what_is_no_json_is_refused(client: httpx.Client, body: bytes) -> None:
     refused(client.post("/predict/battle", content=body), 400, "bad_request")
 
@@ -136,7 +136,7 @@ def test_a_request_that_offers_an_upgrade_keeps_its_body(server: servers.Process
 def test_headers_are_bounded(server: servers.Process) -> None:
     before = server.memory_mib()
     answer = raw(server, b"GET /docs HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (64 << 20))
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+    assert answer.startswith(b"HTTP/1.1 431")
     assert server.memory_mib() - before < 16
 
 
@@ -191,11 +191,18 @@ def chunks(size: int) -> Iterator[bytes]:
         yield b" " * 4096
 
 
-@pytest.mark.parametrize("path", ["/predict/battle", "/bento/predict_battle"])
-def test_a_long_body_is_refused_and_the_next_request_answered(client: httpx.Client, path: str) -> None:
-    limit = 4 << 20
+@pytest.mark.parametrize(
+    ("path", "limit"),
+    [
+        ("/predict/battle", 32 << 10),
+        ("/bento/predict_battle", 32 << 10),
+        ("/feedback", 256 << 10),
+        ("/predict", 4 << 20),
+    ],
+)
+def test_a_long_body_is_refused_and_the_next_request_answered(client: httpx.Client, path: str, limit: int) -> None:
     padded = json.dumps(GOOD).encode()
-    assert client.post("/predict/battle", content=padded + b" " * (limit - len(padded))).status_code == 200
+    assert client.post(path, content=padded + b" " * (limit - len(padded))).status_code in {200, 422}
     body = refused(client.post(path, content=b" " * (limit + 1)), 413, "payload_too_large")
     assert body["details"] == [{"limit_bytes": limit}]
     # Without Content-Length the bytes are counted as they come.
@@ -294,7 +301,7 @@ def test_bentomls_typed_route_takes_json_only(client: httpx.Client, content_type
 
 
 def test_a_thousand_faults_make_a_short_answer(client: httpx.Client) -> None:
-    extra = {"k" * 70_000: 1, **{f"pokemon_a{i}": 1 for i in range(999)}}
+    extra = {"k" * 7_000: 1, **{f"pokemon_a{i}": 1 for i in range(999)}}
     response = client.post("/predict/battle", json={**GOOD, **extra})
     body = refused(response, 422, "invalid_input")
     assert body["error"].endswith("(One of 1000 faults; the first 20 are in the details.)")

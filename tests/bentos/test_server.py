@@ -1,5 +1,6 @@
 """``python -m bentos`` as a process: how it starts, refuses, and stops."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -145,7 +145,7 @@ def test_until_the_model_is_there_requests_are_told_so(bundle: Path, tmp_path: P
     assert late.status_code == 200
 
 
-@contextmanager
+@contextlib.contextmanager
 def held(bundle: Path, folder: Path) -> Iterator[tuple[servers.Process, Path]]:
     """A server that loads until the file given out is there: its disk is slow to open one file of the bundle."""
     go = folder / "go"
@@ -213,7 +213,7 @@ def test_sigterm_while_loading_ends_at_once(bundle: Path, tmp_path: Path, signal
         assert "Traceback" not in process.text()
 
 
-@contextmanager
+@contextlib.contextmanager
 def load(rest: str, clients: int) -> Iterator[tuple[list[httpx.Response], threading.Event]]:
     """Clients that ask one request after another over kept connections, until told to stop."""
     answers: list[httpx.Response] = []
@@ -260,7 +260,7 @@ def test_sigterm_under_load_loses_no_answer(bundle: Path, tmp_path: Path) -> Non
     assert all(answer.headers["connection"] == "close" for answer in answers[heard + 4 :])
 
 
-@contextmanager
+@contextlib.contextmanager
 def half_a_request(rest: str) -> Iterator[tuple[socket.socket, bytes]]:
     """A connection on which the server has begun to read a request, and what is left to be sent of it."""
     body = json.dumps(GOOD).encode()
@@ -301,6 +301,30 @@ def test_a_request_that_does_not_end_does_not_hold_the_process(bundle: Path, tmp
         assert b"connection: close" in answer
         assert b'"code":"not_ready"' in answer
         assert "Traceback" not in process.text()
+
+
+def test_what_is_cut_off_at_the_end_is_told_so(bundle: Path, tmp_path: Path) -> None:
+    body = json.dumps({"pokemon_a": "mew", "pokemon_b": "mew"}).encode()
+    ask = b"POST /predict/battle HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    settings = {"PDX_STOP_DRAIN_SECONDS": "0", "PDX_STOP_FINISH_SECONDS": "1", "PDX_LIMIT_IN_FLIGHT": "1000"}
+    with servers.start(tmp_path, "--bundle", str(bundle), **settings) as process, contextlib.ExitStack() as stack:
+        servers.ready(process)
+        address = urlsplit(process.rest)
+        asked = [
+            stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=30))
+            for _ in range(600)
+        ]
+        for connection in asked:
+            connection.sendall(ask)
+        metrics = f"{process.admin}/metrics"
+        servers.until(lambda: 'in_flight{transport="rest"} 5' in httpx.get(metrics, timeout=30).text, process)
+        process.terminate()
+        heads = [connection.recv(12) for connection in asked]
+        assert process.wait(30) == 0
+    # Each of them is some ten milliseconds of work, one after another.
+    assert heads.count(b"HTTP/1.1 200") >= 1
+    assert heads.count(b"HTTP/1.1 503") >= 1
+    assert set(heads) == {b"HTTP/1.1 200", b"HTTP/1.1 503"}
 
 
 def refuses(rest: str) -> bool:

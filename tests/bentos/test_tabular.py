@@ -117,6 +117,12 @@ def test_a_row_is_not_copied_on_its_way_to_the_model(matrix: Core, floats: Core)
         ([np.inf, 3, 1, 10], "age", "inf is not finite"),
         ([40, np.nan, 1, 10], "visits", "nan is no value, and one is needed"),
         ([40, 3, 1, -np.inf], "spend", "-inf is not finite"),
+        ([40, 1.5, 1, 10], "visits", "1.5 is not a whole number"),
+        ([40, -0.5, 1, 10], "visits", "-0.5 is not a whole number"),
+        ([40, 3, 0.5, 10], "member", "0.5 is not true or false"),
+        ([40, 3, 2, 10], "member", "2.0 is not true or false"),
+        ([40, 3, -1, 10], "member", "-1.0 is not true or false"),
+        ([40, 3, np.nan, 10], "member", "nan is no value, and one is needed"),
     ],
 )
 def test_a_bad_value_of_a_matrix_is_named_with_row_and_column(
@@ -126,6 +132,24 @@ def test_a_bad_value_of_a_matrix_is_named_with_row_and_column(
         error = refused(matrix, one(given))
         assert str(error) == f"Row {len(given) - 1}, column {column}: {problem}."
         assert error.details == [{"row": len(given) - 1, "column": column, "problem": problem}]
+
+
+def test_all_faults_of_a_matrix_are_told_at_once(matrix: Core) -> None:
+    error = refused(matrix, one([[121, 1.5, 0.5, 10]]))
+    assert [fault["column"] for fault in error.details] == ["age", "visits", "member"]
+
+
+def test_whole_numbers_and_flags_may_be_missing_in_a_matrix(tmp_path: Path) -> None:
+    folder = tabular.write("classifier", tmp_path / "bundle")
+    columns = json.loads((folder / CONTRACT_FILE).read_text())["columns"]
+    core = Core.open(changed(folder, columns=[{**column, "missing": "nan"} for column in columns]))
+    given = one([[40, np.nan, np.nan, 10], [40, 3, 0, 10], [40, -2, 1, 10]])
+    assert core.tensors(given).x is given[0].data
+    assert str(refused(core, one([[40, np.nan, 0.5, 10]]))) == "Row 0, column member: 0.5 is not true or false."
+
+
+def test_numbers_of_floats_only_may_have_fractions(floats: Core) -> None:
+    floats.tensors(one([[1.5, 0.7, -2.5, 1e-9]]))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,7 +25,7 @@ from loadtests.bench.catalogue import ALL, Contender, Door
 from loadtests.bench.environments import last_line
 from loadtests.bench.figures import Reach, figures, p99, ratio, rps, spread
 from loadtests.bench.load import Generators, Load, LoadError, read_ghz, read_wrk
-from loadtests.bench.measure import BATCH, ONE_ROW, OWN, Key, Results
+from loadtests.bench.measure import BATCH, ONE_ROW, OWN, Key, Measured, Results
 from loadtests.bench.places import CONTENDERS, Cores, default_cores
 from loadtests.bench.soak import Soak
 
@@ -293,8 +293,9 @@ class TestCheck:
                 check.Readiness(JSON_DOOR, ports, served)()
 
 
-def loads_of(*rates: float) -> list[Load]:
-    return [Load(rate, 1.0, 2.0 * rate, 1000, 0.5) for rate in rates]
+def loads_of(*rates: float, rounds: Iterable[int] | None = None) -> list[Measured]:
+    numbers = rounds or range(len(rates))
+    return [Measured(rate, 1.0, 2.0 * rate, 1000, 0.5, round=n) for rate, n in zip(rates, numbers, strict=True)]
 
 
 def some_results() -> Results:
@@ -326,6 +327,21 @@ class TestFigures:
         assert seen is not None
         assert (seen.median, seen.least, seen.greatest) == (0.9, 0.5, 1.1)
         assert ratio(loads, over, Key("kserve", "REST JSON", ONE_ROW), p99) is None
+
+    def test_a_round_in_which_one_of_them_failed_has_no_ratio(self) -> None:
+        over, under = Key("product", "REST JSON", ONE_ROW), Key("bare_asgi", "REST JSON", ONE_ROW)
+        loads = {over: loads_of(900, 1000, 1100), under: loads_of(2000, 1000, rounds=[1, 2])}
+        seen = ratio(loads, over, under, rps)
+        assert seen is not None
+        assert (seen.median, seen.least, seen.greatest) == (0.8, 0.5, 1.1)
+        assert ratio({over: loads_of(900), under: loads_of(1000, rounds=[1])}, over, under, rps) is None
+
+    def test_what_failed_says_why(self) -> None:
+        reasons = {OWN: "It broke.", "mlserver, gRPC": "It is wrong.", "kserve": "It ended."}
+        lines = figures(some_results().loads | {Key(OWN, "", BATCH): []}, None, None, reasons)
+        verdicts = [line.verdict for line in lines]
+        assert [verdicts.count(f"not measured: {reason}") for reason in reasons.values()] == [3, 1, 2]
+        assert lines[0].verdict == "yes"
 
     @pytest.mark.parametrize(
         ("reach", "value", "met"),
@@ -404,6 +420,26 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
+FAILS_ONCE = """
+import http.server, json, pathlib, sys
+folder = pathlib.Path(sys.argv[2])
+if not (folder / "failed").exists():
+    (folder / "failed").touch()
+    raise SystemExit("not yet")
+known = json.loads((folder / "known.json").read_text())
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        row = json.loads(self.rfile.read(int(self.headers["content-length"])))["inputs"][0]["data"]
+        answer = {"name": "predict", "shape": [1], "data": [known[f"{row[0]:.4f}"]]}
+        body = json.dumps({"outputs": [answer]}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
 class TestServers:
     def test_all_that_a_server_started_ends_with_it(self, tmp_path: Path) -> None:
         command = [sys.executable, "-c", SLEEPS_WITH_A_CHILD_IN_ITS_OWN_SESSION]
@@ -460,6 +496,42 @@ class TestRounds:
         assert all("A probability is off by" in reason for reason in results.reasons.values())
         assert len(results.reasons) == 1
         assert not results.loads
+
+    def test_a_load_keeps_its_round_where_another_round_failed(self, tmp_path: Path) -> None:
+        served = made_up_model()
+        known = {f"{row[0]:.4f}": float(p) for row, p in zip(served.rows, served.expected, strict=True)}
+        (tmp_path / "known.json").write_text(json.dumps(known))
+        (tmp_path / "wrk").write_text(f"#!/bin/sh\ncat <<'END'\n{WRK}\nEND\n")
+        (tmp_path / "wrk").chmod(0o755)
+        late = Contender(
+            "late",
+            "Late",
+            (JSON_DOOR,),
+            lambda _setup, ports: [sys.executable, "-c", FAILS_ONCE, str(ports.http), str(tmp_path)],
+            installed=False,
+        )
+        unused = Generators(str(tmp_path / "wrk"), None, default_cores(), tmp_path)
+        results = measure.Bench(served, unused, default_cores(), 1, bundle=tmp_path).rounds([late], 2)
+        assert results.reasons == {"late": "It ended with status 1: not yet"}
+        assert [load.round for load in results.loads[Key("late", JSON_DOOR.name, ONE_ROW)]] == [1]
+
+    def test_the_bench_goes_on_where_the_models_own_time_cannot_be_measured(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("loadtests.bench.environments.find_uv", lambda: "false")
+        monkeypatch.setattr("loadtests.bench.environments.ROOT", tmp_path)
+        command = [sys.executable, "-c", "raise SystemExit('no such model')"]
+        door = Door("REST binary", "http", payloads.OIP_BINARY, batch=True)
+        broken = Contender("broken", "Broken", (door,), lambda _setup, _ports: command, installed=False)
+        results = a_bench(tmp_path).rounds([broken], 2)
+        assert results.reasons == {OWN: "false failed: no output", "broken": "It ended with status 1: no such model"}
+        assert not results.loads
+
+    def test_an_own_time_that_cannot_be_read_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(measure, "install", lambda _: "true")
+        door = Door("REST binary", "http", payloads.OIP_BINARY, batch=True)
+        broken = Contender("broken", "Broken", (door,), lambda _setup, _ports: ["false"], installed=False)
+        assert a_bench(tmp_path).rounds([broken], 1).reasons[OWN] == "own_time.py wrote no result."
 
     def test_a_contender_that_cannot_be_installed_is_named(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

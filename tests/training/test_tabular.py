@@ -23,12 +23,15 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from bentos.contract import Contract, Task, TensorLayout
+from bentos.contract import Column, Contract, MissingRule, Task, TensorLayout
 from bentos.core import Core
 from bentos.errors import InvalidInput
+from bentos.metrics import bins
 from training import crossover
 from training.export import ExportError
 from training.tabular import export
+from training.tabular_frame import Schema
+from training.tabular_watch import monitored_columns, watched_names
 
 GUIDE = Path(__file__).parents[2] / "docs" / "tabular.md"
 NUMBERS = ["age", "visits", "spend"]
@@ -200,10 +203,32 @@ def test_the_contract_says_what_was_given_and_what_the_rows_show(tmp_path: Path)
     assert watched["member"].edges == [0.5]
     assert watched["member"].shares == pytest.approx([(~sample.member).mean(), sample.member.mean()])
     assert len(watched["age"].edges or []) == 9
-    assert sum(watched["age"].shares) == pytest.approx(1)
+    # What the shares lack of 1 is what is missing in the sample rows.
+    assert sum(watched["age"].shares) == pytest.approx(sample.age.notna().mean())
+    assert bins.of(watched["age"]).reference[-1] == pytest.approx(sample.age.isna().mean())
     assert contract.score_bins is not None
     assert sum(contract.score_bins.shares) == pytest.approx(1)
     assert len(contract.sample_inputs) == 3
+
+
+def test_a_column_without_any_value_is_all_missing_in_the_reference() -> None:
+    schema = Schema([Column(name="age", dtype="float32", missing=MissingRule.NAN)])
+    (watched,) = monitored_columns(schema, {"age": np.full(3, np.nan, np.float32)}, ["age"])
+    assert bins.of(watched).reference.tolist() == [0, 1]
+
+
+def test_text_of_many_categories_is_not_watched(tmp_path: Path) -> None:
+    for count, names in ((50, [*NUMBERS, "city"]), (51, NUMBERS)):
+        sample = F.assign(city=[f"city {number % count}" for number in range(len(F))])
+        watched = made(encoded(LogisticRegression(max_iter=5000)).fit(sample, LEAVES), sample, tmp_path)
+        assert [column.name for column in watched.contract.monitored] == names
+
+
+def test_columns_after_the_first_twenty_take_the_place_of_text_that_is_not_watched() -> None:
+    numbers = [Column(name=f"f{number}", dtype="float32") for number in range(21)]
+    columns = [Column(name="word", dtype="string"), *numbers]
+    rows = pd.DataFrame({"word": [f"word {number}" for number in range(51)]} | {c.name: 1.0 for c in numbers})
+    assert watched_names(Schema(columns), rows, None) == [column.name for column in numbers[:20]]
 
 
 def test_unknown_text_is_compared_too_where_any_is_accepted(tmp_path: Path) -> None:
@@ -271,6 +296,7 @@ def test_a_model_that_answers_otherwise_in_onnx_is_refused(tmp_path: Path) -> No
 
 
 X, Y = F[NUMBERS], LEAVES
+WORDS = F.assign(city=[f"city {number}" for number in range(len(F))])
 
 
 @pytest.mark.parametrize(
@@ -333,6 +359,30 @@ X, Y = F[NUMBERS], LEAVES
         (
             lambda: LinearRegression().fit(X, Y),
             X,
+            {"monitored": ["age", "visit"]},
+            "monitored names the column visit, which the frame lacks; did you mean visits?",
+        ),
+        (
+            lambda: LinearRegression().fit(X, Y),
+            X,
+            {"monitored": ["height"]},
+            "monitored names the column height, which the frame lacks.",
+        ),
+        (
+            lambda: LinearRegression().fit(X, Y),
+            X,
+            {"monitored": ["age"] * 21},
+            "21 columns are to be monitored, and at most 20 can be.",
+        ),
+        (
+            lambda: encoded(LogisticRegression(max_iter=5000)).fit(WORDS, Y),
+            WORDS,
+            {"monitored": ["age", "city"]},
+            "The column city holds 500 categories, and text of more than 50 cannot be monitored.",
+        ),
+        (
+            lambda: LinearRegression().fit(X, Y),
+            X,
             {"truth": "aeg"},
             "truth names the column aeg, which the frame lacks.",
         ),
@@ -372,7 +422,7 @@ def test_what_cannot_be_exported_is_refused_with_a_sentence(
     with pytest.raises(ExportError) as refused:
         made(model(), sample, tmp_path, **changes)
     assert str(refused.value).startswith(sentence)
-    assert str(refused.value).endswith(".")
+    assert str(refused.value).endswith((".", "?"))
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 

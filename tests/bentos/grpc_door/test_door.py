@@ -1,6 +1,7 @@
 """Limits, keys, health, and the end, through real connections."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from bentos.core import Core
 from bentos.errors import SettingsError
-from bentos.grpc_door import GrpcDoor
+from bentos.grpc_door import GrpcDoor, calls, desk
 from bentos.grpc_door.wire import inference_pb2 as pb
 from bentos.keys import Keys, line_of
+from bentos.logs import Refusals
 from bentos.settings import Settings
 from bentos.state import State
 from tests.bentos.grpc_door import doors
@@ -25,6 +27,7 @@ from tests.bentos.grpc_door import doors
 C = grpc.StatusCode
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 KEY = "a-key-for-these-tests"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def code_of(call: Any) -> tuple[grpc.StatusCode, str]:
@@ -95,6 +98,30 @@ def test_the_id_of_a_request_comes_back(channel: Any, core: Core) -> None:
         doors.infer(channel, pb.ModelInferRequest(), metadata=(("x-request-id", "mine-8"),))
     error: Any = caught.value
     assert dict(error.trailing_metadata())["x-request-id"] == "mine-8"
+
+
+def test_the_id_of_a_refused_call_comes_back_too(core: Core) -> None:
+    def ident(channel: Any, method: str, *given: tuple[str, str]) -> tuple[str, Any]:
+        with pytest.raises(grpc.RpcError) as caught:
+            doors.ask(channel, method, doors.raw_battle(core), pb.ModelInferResponse, metadata=given)
+        error: Any = caught.value
+        trailing = dict(error.trailing_metadata())
+        return trailing["pdx-code"], trailing["x-request-id"]
+
+    mine = ("x-request-id", "mine-9")
+    with doors.open_door(core, limit={"in_flight": 4}) as door, doors.connect(door) as channel:
+        assert ident(channel, "RepositoryIndex", mine) == ("method_not_allowed", "mine-9")
+        half = [HalfOpen(channel) for _ in range(4)]
+        doors.until(lambda: len(door.desk.inference) == 4)
+        assert ident(channel, "ModelInfer", mine) == ("overloaded", "mine-9")
+        made = {ident(channel, "ModelInfer")[1], ident(channel, "ModelInfer", ("x-request-id", "a b"))[1]}
+        assert len(made) == 2
+        assert all(0 < len(one) <= 64 and " " not in one for one in made)
+        door.desk.inference.close()
+        assert ident(channel, "ModelInfer", mine) == ("not_ready", "mine-9")
+        for call in half:
+            call.call.cancel()
+            call.done.set()
 
 
 # Limits
@@ -191,6 +218,30 @@ def test_nothing_is_computed_for_who_has_gone(core: Core, monkeypatch: pytest.Mo
         assert computed == [1]
 
 
+@pytest.mark.parametrize("where", ["arrivals", "metadata"])
+def test_a_bug_before_a_call_is_known_gives_its_place_back(
+    core: Core, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("the secret")
+
+    with doors.open_door(core, limit={"in_flight": 4}) as door, doors.connect(door) as channel:
+        with monkeypatch.context() as patch:
+            if where == "arrivals":
+                nobody: Any = type("Nobody", (), {"append": lambda *_: None, "popleft": broken})()
+                patch.setattr(door.desk, "arrivals", nobody)
+            else:
+                patch.setattr(calls, "_bytes", lambda value: broken() if value == "r-1" else value.encode())
+            for _ in range(5):
+                code, sentence = code_of(
+                    lambda: doors.infer(channel, doors.raw_battle(core), metadata=(("x-request-id", "r-1"),))
+                )
+                assert code is C.INTERNAL
+                assert sentence.startswith("The server failed on this request; its log has more under ")
+        assert len(door.desk.inference) == 0
+        assert doors.infer(channel, doors.raw_battle(core)).outputs
+
+
 def test_a_bug_is_told_by_its_id_only(
     core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -199,10 +250,42 @@ def test_a_bug_is_told_by_its_id_only(
 
     monkeypatch.setattr(Core, "predict", broken)
     with doors.open_door(core) as door, doors.connect(door) as channel:
-        told = code_of(lambda: doors.infer(channel, doors.raw_battle(core), metadata=(("x-request-id", "r-1"),)))
+        sent = (("x-request-id", "r-1"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"))
+        told = code_of(lambda: doors.infer(channel, doors.raw_battle(core), metadata=sent))
     assert told == (C.INTERNAL, "The server failed on this request; its log has more under r-1.")
     assert "the secret" in caplog.text
-    assert "r-1" in caplog.text
+    (record,) = [record.__dict__ for record in caplog.records if record.levelno == logging.ERROR]
+    fields = [record.get(name) for name in ("request_id", "trace_id", "transport", "route")]
+    assert fields == ["r-1", TRACE, "grpc", "ModelInfer"]
+
+
+def test_what_the_server_refuses_is_logged_and_what_the_caller_did_wrong_is_not(
+    core: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(desk, "refused", Refusals())
+    state = State()
+    with doors.open_door(None, state=state, limit={"in_flight": 4}) as door, doors.connect(door) as channel:
+        for i in range(3):
+            sent = (("x-request-id", f"loading-{i}"),)
+            code_of(lambda: doors.infer(channel, doors.raw_battle(core), metadata=sent))  # noqa: B023
+        state.core = core
+        code_of(lambda: doors.infer(channel, b"\xff"))
+        assert doors.infer(channel, doors.raw_battle(core)).outputs
+        late = doors.raw_battle(core)
+        late.parameters["timeout"].int64_param = 1
+        code_of(lambda: doors.infer(channel, late, metadata=(("x-request-id", "late"),)))
+        half = [HalfOpen(channel) for _ in range(4)]
+        doors.until(lambda: len(door.desk.inference) == 4)
+        code_of(lambda: doors.infer(channel, doors.raw_battle(core), metadata=(("x-request-id", "over"),)))
+        for call in half:
+            call.call.cancel()
+            call.done.set()
+    records = [record.__dict__ for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [(each["transport"], each["route"], each["code"], each["request_id"]) for each in records] == [
+        ("grpc", "ModelInfer", "not_ready", "loading-0"),
+        ("grpc", "ModelInfer", "deadline_exceeded", "late"),
+        ("grpc", "ModelInfer", "overloaded", "over"),
+    ]
 
 
 class Counted:
@@ -386,20 +469,6 @@ def test_no_answer_is_lost_at_the_end(core: Core) -> None:
         for thread in threads:
             thread.join(20)
     assert {error.code() for error in codes} == {C.UNAVAILABLE}
-
-
-def test_ticks_stop_when_the_threads_do(core: Core) -> None:
-    with doors.open_door(core, grpc={"threads": 1}) as door:
-        before = time.monotonic()
-        assert door.ticked() >= before
-        doors.until(lambda: door.ticked() > before + 0.05)
-        with door.desk.permits:
-            asked = door.ticked()
-            doors.until(lambda: time.monotonic() > asked + 0.1)
-            stuck = door.ticked()
-            assert stuck <= asked + 0.05
-            assert door.ticked() == stuck
-        doors.until(lambda: door.ticked() > stuck)
 
 
 def test_a_port_that_is_taken_is_refused_in_a_sentence(door: GrpcDoor) -> None:

@@ -178,6 +178,18 @@ def test_a_raw_request_that_is_wrong_is_told_so(channel: Any, core: Core, case: 
     assert metadata["pdx-code"] in {"invalid_input", "too_many_rows", "bad_request"}
 
 
+@pytest.mark.parametrize(
+    "value",
+    [{"bool_param": False}, {"int64_param": 0}, {"string_param": ""}, {}],
+)
+def test_an_extension_that_is_switched_off_is_none_asked_for(channel: Any, core: Core, value: dict[str, Any]) -> None:
+    request = doors.raw_battle(core)
+    off = pb.InferParameter(**value)
+    request.inputs[0].parameters["shared_memory_region"].CopyFrom(off)
+    request.outputs.add(name="probabilities").parameters["classification"].CopyFrom(off)
+    assert doors.probabilities(doors.infer(channel, request)).shape == (1, 2)
+
+
 TYPED: dict[str, tuple[str, dict[str, Any], str]] = {
     "other field": ("FP32", {"fp64_contents": [1.0] * 4}, "whose values belong into fp32_contents alone"),
     "two fields": ("FP32", {"fp32_contents": [1.0] * 4, "int_contents": [1]}, "belong into fp32_contents alone"),
