@@ -30,7 +30,7 @@ help: ## Show this list
 
 .PHONY: demo
 demo: $(ENVS) ## Train on real duels, gate, package, serve and ask for a prediction; ONCE=1 stops after the answer
-	@.venv/bin/pdx demo $(if $(filter-out 0,$(ONCE)),--once)
+	@.venv/bin/pdx demo $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
 .PHONY: train
 train: $(ENVS) ## Train every candidate and take the best past the gate into a bento
@@ -38,7 +38,7 @@ train: $(ENVS) ## Train every candidate and take the best past the gate into a b
 
 .PHONY: serve
 serve: $(ENVS) ## Serve the champion on port 3000
-	.venv/bin/pdx serve
+	.venv/bin/pdx serve $(ARGS)
 
 .PHONY: test
 test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' picks cases, without the floor

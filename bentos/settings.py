@@ -45,8 +45,8 @@ class Http(_Group):
         body_bytes: longest body that is read, in bytes, both as it arrives and unpacked; one byte more is answered
             with 413. A thousand rows of 133 numbers are 0.5 MiB in binary and about 2.5 MiB in JSON.
         body_seconds: how long a body may take to arrive in full; later ones are answered with 408.
-        arriving_bytes: bytes of bodies that are still arriving, of all connections together; one that goes beyond is
-            answered with 503.
+        arriving_bytes: bytes of bodies that are still arriving, of all connections together, and, counted apart, of
+            those that wait for their answer; one that goes beyond is answered with 503.
         header_bytes: longest head of a request, request line included, in bytes; longer ones are answered with 431.
         header_seconds: how long the head of a request may take, from its first byte; slower ones are answered with 408.
         connections: open connections; one more is answered with 503 and closed.
@@ -69,7 +69,8 @@ class Grpc(_Group):
     Attributes:
         host: address to listen on.
         port: TCP port; 0 takes a free one, which the log names.
-        threads: calls that are answered at the same time.
+        threads: calls that compute at the same time. Each call that is let in has a thread besides
+            (``PDX_LIMIT_IN_FLIGHT``).
         message_bytes: longest message that is read, in bytes; longer ones are answered with RESOURCE_EXHAUSTED.
         message_seconds: how long a message may take to arrive in full; calls of later ones are cancelled.
         header_bytes: longest metadata of a call, in bytes; longer ones are answered with RESOURCE_EXHAUSTED.

@@ -19,9 +19,10 @@ FILE = ROOT / "docs" / "settings.md"
 HEAD = """# Settings of the server
 
 Written by `tools/settings_doc.py` from `bentos/settings.py`. All are environment variables and optional, but the bundle
-outside of a bento. An unknown variable that begins with `PDX_` is refused, unless it is one that Kubernetes adds for a
-service, and so is a value out of range: one sentence, exit code 78. `python -m bentos --help` shows the few that are
-options too. For traces, OpenTelemetry's own variables are read, `OTEL_EXPORTER_OTLP_ENDPOINT` first.
+outside of a bento. An unknown variable that begins with `PDX_` is refused, unless Kubernetes adds it for a service or
+training reads it (`PDX_HOME`, `PDX_GIT_COMMIT`, `PDX_FAIL_ON_SKIP`), and so is a value out of range: exit code 78.
+`python -m bentos --help` shows the few that are options too. For traces, OpenTelemetry's own variables are read,
+`OTEL_EXPORTER_OTLP_ENDPOINT` first.
 """
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 

@@ -38,8 +38,12 @@ class Ports(NamedTuple):
     admin: int = 3002
 
 
-def command(bundle: Path, *, host: str, ports: Ports) -> list[str]:
+def command(bundle: Path, **options: str | int | None) -> list[str]:
     """Command line of the server, in the environment that has the serving packages alone.
+
+    Args:
+        bundle: the folder of the bundle.
+        options: of ``python -m bentos``; those that are None are left to the environment.
 
     Raises:
         ServingError: that environment is not there.
@@ -47,10 +51,9 @@ def command(bundle: Path, *, host: str, ports: Ports) -> list[str]:
     recover(bundle)
     if not PYTHON.exists():
         raise ServingError("There is no serving environment; run `make .venv-serving/.ready`.")
-    return [
-        *(str(PYTHON), "-m", "bentos", "--bundle", str(bundle), "--host", host),
-        *("--port", str(ports.http), "--grpc-port", str(ports.grpc), "--admin-port", str(ports.admin)),
-    ]
+    given = {name: str(value) for name, value in options.items() if value is not None}
+    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
+    return [str(PYTHON), "-m", "bentos", "--bundle", str(bundle), *flags]
 
 
 def environment() -> dict[str, str]:
@@ -84,7 +87,7 @@ class Serving:
         Raises:
             ServingError: it ended before it was ready (its own sentence is on stderr), or took over a minute.
         """
-        line = command(bundle, host=host, ports=ports)
+        line = command(bundle, host=host, port=ports.http, grpc_port=ports.grpc, admin_port=ports.admin)
         contract = Contract.model_validate_json((bundle / CONTRACT_FILE).read_bytes())
         process = subprocess.Popen(line, env=environment())  # noqa: S603  ours, and without a shell
         try:

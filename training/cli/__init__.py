@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Take a tabular model from a training job to a served, watched release.",
+    help="Take a tabular model from a training job past a gate, to a service.",
 )
 app.add_typer(dataset_app, name="dataset")
 for _name, _command in _COMMANDS.items():

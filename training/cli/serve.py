@@ -13,10 +13,20 @@ def command(
     bundle: Annotated[
         Path | None, typer.Option(help="Folder of the bundle; PDX_BUNDLE, or the champion's, by default.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of REST.", min=0, max=65535)] = 3000,
-    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.", min=0, max=65535)] = 3001,
-    admin_port: Annotated[int, typer.Option(help="Port of /readyz and /metrics.", min=0, max=65535)] = 3002,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on; loopback, unless PDX_HTTP_HOST is set.", show_default=False),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of REST; PDX_HTTP_PORT, or 3000.", min=0, max=65535, show_default=False)
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port of gRPC; PDX_GRPC_PORT, or 3001.", min=0, max=65535, show_default=False)
+    ] = None,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(help="Port of /metrics; PDX_ADMIN_PORT, or 3002.", min=0, max=65535, show_default=False),
+    ] = None,
     tracking_uri: TrackingUri = None,
     home: Home = None,
 ) -> None:
@@ -31,7 +41,9 @@ def command(
     named = bundle or os.environ.get("PDX_BUNDLE")
     with refusals():
         folder = Path(named) if named else _champion(tracking_uri, home)
-        line = serving.command(folder, host=host, ports=serving.Ports(port, grpc_port, admin_port))
+        if host is None and "PDX_HTTP_HOST" not in os.environ:
+            host = "127.0.0.1"
+        line = serving.command(folder, host=host, port=port, grpc_port=grpc_port, admin_port=admin_port)
         os.execve(line[0], line, serving.environment())  # noqa: S606  ours, and without a shell
 
 
@@ -45,7 +57,9 @@ def _champion(tracking_uri: str | None, home: Path | None) -> Path:
     registry = Registry(places.tracking_uri)
     champion = registry.champion()
     if champion is None:
-        raise RegistryError("There is no champion to serve yet; run `pdx all`, or name a folder with --bundle.")
+        raise RegistryError(
+            "There is no champion to serve yet; run `make demo` or `make train`, or name a folder with --bundle."
+        )
     folder = places.home / "bundles" / champion
     if made_from(folder) == registry.version(champion).run_id:
         return folder

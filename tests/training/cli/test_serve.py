@@ -19,8 +19,9 @@ needs_serving = pytest.mark.skipif(not SERVING.exists(), reason="no .venv-servin
 @needs_serving
 def test_a_bundle_is_served_by_the_serving_environment(tmp_path: Path) -> None:
     folder = bundles.write(tmp_path / "bundle")
-    command = [*PDX_SERVE, "--bundle", str(folder), "--port", "0", "--grpc-port", "0", "--admin-port", "0"]
-    with servers.spawn(command, tmp_path, servers.ROOT, servers.environment()) as process:
+    command = [*PDX_SERVE, "--bundle", str(folder), "--port", "0", "--grpc-port", "0"]
+    # What no option says, the environment does.
+    with servers.spawn(command, tmp_path, servers.ROOT, servers.environment(PDX_ADMIN_PORT="0")) as process:
         servers.ready(process)
         answer = httpx.post(f"{process.rest}/predict/battle", json={"pokemon_a": "pikachu", "pokemon_b": "onix"})
         assert answer.status_code == 200
@@ -64,5 +65,5 @@ def test_without_a_champion_one_sentence_says_what_to_run(tmp_path: Path) -> Non
         cwd=servers.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "There is no champion to serve yet; run `pdx all`, or name a folder with --bundle." in done.stderr
+    assert "There is no champion to serve yet; run `make demo` or `make train`, or name a folder" in done.stderr
     assert "Traceback" not in done.stderr
