@@ -77,6 +77,8 @@ def test_nothing_in_or_out_of_the_document_breaks_the_server(served: servers.Pro
     assert done.returncode == 0, done.stdout[-6000:]
     found = re.search(r"(\d+) generated", done.stdout)
     assert found is not None, done.stdout[-3000:]
+    # A document that lost its operations would pass as well.
+    assert int(found[1]) >= 20 * int(EXAMPLES)
     print(f"schemathesis: {found[1]} cases")  # noqa: T201  shown with -s
     assert "Traceback" not in served.text()
     assert served.memory_mib() - before < 60
