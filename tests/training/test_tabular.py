@@ -441,7 +441,7 @@ def test_the_guide_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, str(GUIDE), "exec"), names)  # noqa: S102  it is our own guide
-    record = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
+    record = json.loads(re.findall(r"/predict -d '(.*?)'\n", text)[0])
     expected = names["model"].predict_proba(pd.DataFrame(record["records"]))[0]
     assert np.abs(np.array(names["answer"]["probabilities"][0]) - expected).max() < 1e-5
     assert names["answer"]["label"] == [[["stays", "leaves"][expected.argmax()]]]
