@@ -10,6 +10,7 @@ from bentos.http import Answer, Request, Response, refusal
 from bentos.logs import ident, unexpected
 from bentos.metrics import Metrics
 from bentos.routes import READ
+from bentos.settings import Live
 from bentos.state import State
 
 _GOLDEN = "golden.json.gz"
@@ -21,15 +22,17 @@ class Admin:
     Args:
         state: of the process.
         metrics: what ``/metrics`` shows.
-        stalled: says in one sentence what has stopped working, or None; liveness asks it.
+        stalled: says in one sentence what has made no progress for so many seconds, or None.
+        live: how many seconds are too many for readiness and for liveness.
     """
 
     stopping = False
 
-    def __init__(self, state: State, metrics: Metrics, stalled: Callable[[], str | None]) -> None:
+    def __init__(self, state: State, metrics: Metrics, stalled: Callable[[float], str | None], live: Live) -> None:
         self._state = state
         self._metrics = metrics
         self._stalled = stalled
+        self._live_settings = live
         self._routes: dict[str, Callable[[Request], Answer]] = {
             "/livez": self._live,
             "/readyz": self._ready,
@@ -44,7 +47,7 @@ class Admin:
     def release(self, request: Request) -> None:
         """Nothing is counted here."""
 
-    def refuse(self, request: Request | None, error: PredictionDexError) -> Response:  # noqa: ARG002  Handler's
+    def refuse(self, request: Request, error: PredictionDexError) -> Response:  # noqa: ARG002  Handler's
         """The answer to what cannot be handled."""
         return refusal(error)
 
@@ -67,13 +70,17 @@ class Admin:
         return route
 
     def _live(self, _: Request) -> Response:
-        problem = self._stalled()
-        if problem is not None:
-            return Response(503, orjson.dumps({"status": "stalled", "problem": problem}))
-        return Response(200, b'{"status":"live"}')
+        return self._stall(self._live_settings.stall_seconds) or Response(200, b'{"status":"live"}')
+
+    def _stall(self, seconds: float) -> Response | None:
+        problem = self._stalled(seconds)
+        return None if problem is None else Response(503, orjson.dumps({"status": "stalled", "problem": problem}))
 
     def _ready(self, _: Request) -> Response:
         phase = self._state.phase
+        stalled = self._stall(self._live_settings.unready_seconds) if phase == "ready" else None
+        if stalled is not None:
+            return stalled
         return Response(200 if phase == "ready" else 503, orjson.dumps({"status": phase}))
 
     async def _scrape(self, _: Request) -> Response:

@@ -57,11 +57,12 @@ async def read_body(request: Request, receive: Receive, limit: int) -> None:
     request.body = b"".join(chunks)
 
 
-async def send_response(send: Send, response: Response, *, close: bool) -> None:
-    """Send a whole answer."""
+async def send_response(send: Send, response: Response, ident: str, *, close: bool) -> None:
+    """Send a whole answer, and the id of its request."""
     headers = [
         (b"content-type", response.content_type),
         (b"content-length", str(len(response.body)).encode()),
+        (b"x-request-id", ident.encode()),
         *response.headers,
     ]
     if close:

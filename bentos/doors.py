@@ -64,7 +64,7 @@ class Doors:
         watchdog = Watchdog()
         rest = Rest(bento, state=state, settings=settings, metrics=metrics, keys=keys, tracing=tracing)
         grpc = GrpcDoor(settings, state, keys=keys, metrics=metrics, tracing=tracing)
-        admin = Admin(state, metrics, lambda: watchdog.stalled(settings.live.stall_seconds))
+        admin = Admin(state, metrics, watchdog.stalled, settings.live)
         return cls(rest, grpc, admin, metrics, tracing, watchdog)
 
     def load(self, folder: Path, settings: Settings, state: State) -> None:

@@ -200,8 +200,10 @@ class Ids:
         """An id for each of n rows, from what the model says of them."""
         made, n = self._signers(contract), len(scores)
         if n == 1:
+            if made.kind is not Kind.MULTICLASS:
+                return [made.rows.one(made.row.pack(int(time()), next(self._nonces), scores.item()))]
             first = scores[0]
-            answered = (int(first.argmax()), *_kept(first)) if made.kind is Kind.MULTICLASS else (first,)
+            answered = (int(first.argmax()), *_kept(first))
             return [made.rows.one(made.row.pack(int(time()), next(self._nonces), *answered))]
         if n == 0:
             return []

@@ -68,8 +68,8 @@ class Handler(Protocol):
         """Called once for each answer that was to come later, when it came or will not."""
         ...
 
-    def refuse(self, request: Request | None, error: PredictionDexError) -> Response:
-        """The answer to a request that is not to be handled; None where its head could not be read."""
+    def refuse(self, request: Request, error: PredictionDexError) -> Response:
+        """The answer to a request that is not to be handled; an empty one where its head could not be read."""
         ...
 
 
@@ -87,13 +87,9 @@ class HttpProtocol(asyncio.Protocol):
         limits: bounds.
         arriving: bytes that are arriving on all connections of the door.
         server_state: uvicorn's; its open connections and running tasks.
-
-    Attributes:
-        deadline: when the connection is to be ended, by the loop's clock.
     """
 
     def __init__(self, handler: Handler, limits: Limits, arriving: Arriving, server_state: ServerState) -> None:
-        self.deadline = _NEVER
         self._handler = handler
         self._limits = limits
         self._server_state = server_state
@@ -102,6 +98,8 @@ class HttpProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._stage: tuple[int, str] | None = None
+        self._deadline = _NEVER  # of that stage, by the loop's clock
+        self._reading = True
         self._paused = False  # the client does not read its answers
         self._ended = False  # the last answer is written; what still comes is thrown away
         self._thrown_away = 0
@@ -119,16 +117,13 @@ class HttpProtocol(asyncio.Protocol):
         if full:
             # Nothing of it was read, and who lingers would hold what there is too little of.
             error = Overloaded(f"There are {self._limits.connections} connections already.")
-            self._write(None, self._refused(None, error), keep=False)
-            return
-        self._go_on()
+            self._refuse(None, error)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
         """Forget it, and stop working for a client that is gone."""
         self._server_state.connections.discard(self)
         self._ended = True
         self._transport = None
-        self.deadline = _NEVER
         self._reader.ready.clear()
         self._reader.close()
         if self._task is not None:
@@ -168,8 +163,27 @@ class HttpProtocol(asyncio.Protocol):
 
     # Our own
 
-    def expire(self) -> None:
-        """The deadline has passed: of an idle connection, a head, a body, or a client that does not read."""
+    def check(self, now: float) -> None:
+        """Called now and then, by the loop's clock: end what has taken too long.
+
+        Each stage of each request has one deadline, so that no byte gives its sender more time.
+        """
+        if not self._ended:
+            if self._task is not None and not self._paused:
+                self._stage = None
+                return
+            reader, limits = self._reader, self._limits
+            stage = (reader.messages, "paused" if self._paused else reader.phase)
+            if stage != self._stage:
+                self._stage = stage
+                seconds = {"head": limits.header_seconds, "body": limits.body_seconds}
+                self._deadline = now + seconds.get(stage[1], limits.keep_alive_seconds)
+                return
+        if self._deadline <= now:
+            self._expire()
+
+    def _expire(self) -> None:
+        """Time is up for an idle connection, a head, a body, or a client that does not read."""
         phase, limits = self._reader.phase, self._limits
         if self._ended or self._paused or phase == "idle":
             self._abort()
@@ -183,49 +197,43 @@ class HttpProtocol(asyncio.Protocol):
         request = self._reader.request
         if request is not None and self._task is None and not self._ended:
             error = NotReady("The server stopped before the request was read.")
-            self._write(request, self._refused(request, error), keep=False)
+            self._refuse(request, error)
         self._close()
 
     def _go_on(self) -> None:
-        """Answer what is whole, say what is wrong, and decide how long to wait for what."""
+        """Answer what is whole."""
         reader = self._reader
+        ready = reader.ready
         turns = _IN_A_ROW
-        while turns and reader.ready and self._task is None and not self._paused and not self._ended:
-            self._answer(reader.ready.popleft())
+        while ready and turns and self._task is None and not self._paused and not self._ended:
+            self._answer(ready.popleft())
             turns -= 1
+        if ready or self._paused or not self._reading or reader.fault is not None:
+            self._settle(turns)
+
+    def _settle(self, turns: int) -> None:
+        """Leave others their turn, say what is wrong, and read on or wait."""
+        reader = self._reader
         if not turns and reader.ready:
-            # Others have requests too.
             self._loop.call_soon(self._go_on)
         idle = self._task is None and not reader.ready
         if reader.fault is not None and idle and not self._paused and not self._ended:
-            self._write(reader.request, self._refused(reader.request, reader.fault), keep=False, linger=True)
+            self._refuse(reader.request, reader.fault, linger=True)
         if self._transport is None or self._transport.is_closing():
             return
         # While an answer is made the socket is read, to hear when the client goes; but not for ever.
-        if (reader.ready or self._paused) and not self._ended:
-            self._transport.pause_reading()
-        elif not self._transport.is_reading():
-            self._transport.resume_reading()
-        self._set_deadline()
-
-    def _set_deadline(self) -> None:
-        """One for each stage of each request, so that no byte gives its sender more time."""
-        if self._ended:
-            return
-        if self._task is not None and not self._paused:
-            self._stage, self.deadline = None, _NEVER
-            return
-        reader, limits = self._reader, self._limits
-        stage = (reader.messages, "paused" if self._paused else reader.phase)
-        if stage != self._stage:
-            self._stage = stage
-            seconds = {"head": limits.header_seconds, "body": limits.body_seconds}
-            self.deadline = self._loop.time() + seconds.get(stage[1], limits.keep_alive_seconds)
+        read = self._ended or not (reader.ready or self._paused)
+        if read is not self._reading:
+            self._reading = read
+            if read:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     def _answer(self, incoming: Incoming) -> None:
         request, error, keep = incoming
         if error is not None:
-            self._write(request, self._refused(request, error), keep=keep)
+            self._refuse(request, error, keep=keep)
             return
         try:
             answer = self._handler.handle(request)
@@ -246,7 +254,7 @@ class HttpProtocol(asyncio.Protocol):
             # The client is gone, or it is the end of the time that a stopping server leaves to what is in flight.
             if not self._ended:
                 error = NotReady("The server stopped before the request was answered.")
-                self._write(request, self._refused(request, error), keep=False)
+                self._refuse(request, error)
             raise
         except Exception:
             log.exception("answering a request failed")
@@ -261,40 +269,47 @@ class HttpProtocol(asyncio.Protocol):
         self._task = None
         self._go_on()
 
-    def _refused(self, request: Request | None, error: PredictionDexError) -> Response:
+    def _refuse(
+        self, request: Request | None, error: PredictionDexError, *, keep: bool = False, linger: bool = False
+    ) -> None:
+        """Write the answer to a request that is not handled; None where its head could not be read."""
+        request = request or Request("", "", "", {})
         try:
-            return self._handler.refuse(request, error)
+            response = self._handler.refuse(request, error)
         except Exception:
             log.exception("refusing a request failed")
-            return _FAILED
+            response = _FAILED
+        self._write(request, response, keep=keep, linger=linger)
 
-    def _write(self, request: Request | None, response: Response, *, keep: bool, linger: bool = False) -> None:
+    def _write(self, request: Request, response: Response, *, keep: bool, linger: bool = False) -> None:
         keep = keep and not self._handler.stopping
         status, body, content_type, headers = response
-        head = _head(status, content_type) + b"%d\r\n" % len(body) + self._default_headers()
+        defaults = self._server_state.default_headers
+        if defaults is not self._defaults:
+            self._keep_defaults(defaults)
+        head = b"%b%d\r\n%b" % (_head(status, content_type), len(body), self._default_lines)
+        if request.ident:
+            head = b"%bx-request-id: %b\r\n" % (head, request.ident.encode())
         for name, value in headers:
             head += b"%b: %b\r\n" % (name, value)
-        head += b"\r\n" if keep else b"connection: close\r\n\r\n"
-        if request is not None and request.method == "HEAD":
-            self._send(head)
+        if not keep:
+            head += b"connection: close\r\n"
+        if request.method == "HEAD":
+            self._send(head + b"\r\n")
         elif len(body) <= _ONE_WRITE:
-            self._send(head + body)
+            self._send(b"%b\r\n%b" % (head, body))
         else:
-            self._send(head)
+            self._send(head + b"\r\n")
             self._send(body)
-        self._stage = None
         if linger:
             self._linger()
         elif not keep:
             self._close()
 
-    def _default_headers(self) -> bytes:
+    def _keep_defaults(self, defaults: list[tuple[bytes, bytes]]) -> None:
         """Uvicorn's date header as bytes; it makes a new list each second."""
-        defaults = self._server_state.default_headers
-        if defaults is not self._defaults:
-            self._defaults = defaults
-            self._default_lines = b"".join(b"%b: %b\r\n" % header for header in defaults)
-        return self._default_lines
+        self._defaults = defaults
+        self._default_lines = b"".join(b"%b: %b\r\n" % header for header in defaults)
 
     def _linger(self) -> None:
         """Throw away what still comes, for a moment."""
@@ -312,7 +327,7 @@ class HttpProtocol(asyncio.Protocol):
         self._ended = True
         self._reader.ready.clear()
         self._reader.close()
-        self.deadline = self._loop.time() + _LINGER_SECONDS
+        self._deadline = self._loop.time() + _LINGER_SECONDS
 
     def _abort(self) -> None:
         self._end()
@@ -343,9 +358,9 @@ class Sweeper:
             await asyncio.sleep(self._seconds)
             moment = now()
             for connection in list(self._server_state.connections):
-                if isinstance(connection, HttpProtocol) and connection.deadline <= moment:
+                if isinstance(connection, HttpProtocol):
                     try:
-                        connection.expire()
+                        connection.check(moment)
                     # One connection must not end the deadlines of all others.
                     except Exception:
                         log.exception("ending a connection failed")

@@ -64,18 +64,9 @@ class Arriving:
         self.used = 0
 
 
-class Incoming(NamedTuple):
-    """A whole request.
-
-    Attributes:
-        request: with its body.
-        refusal: why its head was refused, so that its body was thrown away; None where it was not.
-        keep: whether the client wants to keep the connection.
-    """
-
-    request: Request
-    refusal: PredictionDexError | None
-    keep: bool
+Incoming = tuple[Request, PredictionDexError | None, bool]
+"""A whole request; why its head was refused, so that its body was thrown away, or None; and whether the client wants to
+keep the connection."""
 
 
 def _target(url: bytes) -> tuple[str, str]:
@@ -122,6 +113,7 @@ class Reader:
         self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self._body_fed = 0
+        self._unheard = 0
         self._accounted = 0
         self._keep = True
         self._offered = False
@@ -132,8 +124,10 @@ class Reader:
         """Read on."""
         while data and self.fault is None:
             piece = data
+            heard = -1
             if self.phase == "body":
                 self._body_fed += len(piece)
+                heard = self._body_bytes + self._head_bytes
             else:
                 room = self._limits.header_bytes - self._head_fed
                 if room <= 0:
@@ -142,7 +136,10 @@ class Reader:
                 piece = data[:room]
                 self._head_fed += len(piece)
             data = self._parse(piece) + data[len(piece) :]
-        self._account()
+            if heard >= 0 and self.phase == "body":
+                self._check_framing(len(piece) if heard == self._body_bytes + self._head_bytes else 0)
+        if self._accounted or self.phase == "body":
+            self._account()
 
     def close(self) -> None:
         """Forget the request that is arriving."""
@@ -170,6 +167,20 @@ class Reader:
         except httptools.HttpParserError:
             self.fault = self.fault or RequestError("This is not HTTP/1.1.")
         return b""
+
+    def _check_framing(self, unheard: int) -> None:
+        """Bound what is around a body's bytes, once what was fed is parsed: until then it may all be body.
+
+        Args:
+            unheard: bytes just fed of which the parser told nothing, and may keep all: an extension of a chunk, or a
+                trailer, that has no end yet.
+        """
+        self._unheard = self._unheard + unheard if unheard else 0
+        if self._unheard > self._limits.header_bytes:
+            self.fault = self.fault or self._too_long_a_head()
+        # A body of many small chunks is mostly framing.
+        if self._body_fed - self._body_bytes > self._limits.header_bytes + _WRAPPING * self._body_bytes:
+            self.fault = self.fault or too_large(self._limits.body_bytes)
 
     def _account(self) -> None:
         """Hold what is arriving against what all connections together may hold."""
@@ -213,6 +224,7 @@ class Reader:
         headers = self._headers
         if name == b"host" and name in headers:
             self.fault = self.fault or RequestError("The request names two hosts.")
+        value = value.rstrip(b" \t")  # which llhttp leaves there, and RFC 9110 says is none of the value
         headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
 
     def on_headers_complete(self) -> None:
@@ -230,14 +242,15 @@ class Reader:
             path, query = "", ""
         self.request = request = Request(parser.get_method().decode("ascii"), path, query, headers)
         self._body = b""
-        self._body_bytes = self._body_fed = 0
+        self._body_bytes = self._body_fed = self._unheard = 0
         self._refusal = None
         self.fault = self._head_fault(headers, version)
         if self.fault is None:
             try:
                 self._admit(request)
             except PredictionDexError as refusal:
-                self._refusal = refusal
+                # Its traceback holds the frames that read, and they what was read.
+                self._refusal = refusal.with_traceback(None)
             self.phase = "body"
 
     def on_body(self, data: bytes) -> None:
@@ -256,12 +269,6 @@ class Reader:
                     self._body = bytearray(self._body)
                 self._body += data
 
-    def on_chunk_header(self) -> None:
-        """The length of a chunk; a body of many small ones is mostly framing."""
-        wrapping = self._body_fed - self._body_bytes
-        if wrapping > self._limits.header_bytes + _WRAPPING * self._body_bytes:
-            self.fault = self.fault or too_large(self._limits.body_bytes)
-
     def on_message_complete(self) -> None:
         """A whole request."""
         request = self.request
@@ -274,7 +281,7 @@ class Reader:
                 self._resumed = True
                 return
         request.body = bytes(self._body)
-        self.ready.append(Incoming(request, self._refusal, self._keep))
+        self.ready.append((request, self._refusal, self._keep))
         self.request = None
         self._body = b""
         self._head_fed = 0

@@ -110,6 +110,7 @@ class Rest:
         self._table: dict[str, Route] = {}
         self._core: Core | None = None
         self._lines = REQUESTS.isEnabledFor(logging.DEBUG)
+        self._told = self._lines or tracing is not None
         self._in_flight = 0
         self._held_bytes = 0
         self._held_limit = settings.http.arriving_bytes
@@ -133,34 +134,40 @@ class Rest:
 
     def handle(self, request: Request) -> Answer:
         """Answer a request: at once, or later where it is large or BentoML's."""
-        request.ident = ident(request.headers.get(b"x-request-id"))
+        headers, body = request.headers, request.body
+        request.ident = ident(headers.get(b"x-request-id"))
         route = _OTHER
         try:
             route = self._find(request)
-            _allow(request, route)
-            _check_length(request, route)
-            self._unpack_short(request, route)
+            if request.method not in route.methods or route.most_bytes is not None:
+                _check(request, route)
+            if b"content-encoding" in headers:
+                self._unpack_short(request, route)
             if route.prepare is None:
                 return self._call(request, route)
-            if _is_large(request):
+            # Reading it is itself work for a thread; and what is still packed will be long.
+            if len(body) > _LARGE or b"content-encoding" in headers:
                 return self._beside(request, route)
             job = route.prepare(request)
             if job.rows > self._limit.offload_rows:
                 return self._beside(request, route, job)
             prediction = _run(job)
-            return self._done(request, route, job.finish(prediction), prediction)
+            response = job.finish(prediction)
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
             return self._failed(request, route, error)
+        if self._told:
+            self._count(request, route, OK, prediction, response.status)
+        else:
+            self._metrics.request("rest", route.template, OK, perf_counter() - request.started, prediction)
+        return response
 
     def release(self, request: Request) -> None:
         """Count out a request whose answer was to come later."""
         self._in_flight -= 1
         self._held_bytes -= request.held
 
-    def refuse(self, request: Request | None, error: PredictionDexError) -> Response:
+    def refuse(self, request: Request, error: PredictionDexError) -> Response:
         """The answer to a request that is not to be handled."""
-        if request is None:
-            request = Request("", "", "", {})
         request.ident = ident(request.headers.get(b"x-request-id"))
         return self._done(request, self._find(request), refusal(error), error=error)
 
@@ -176,6 +183,8 @@ class Rest:
 
     def _serve(self, core: Core) -> None:
         """Know the routes of a model, which is there once it is loaded."""
+        if core.contract.adapter != "battle":
+            self._fixed.pop(TYPED_ROUTE, None)
         self._table = {
             **self._fixed,
             **self._oip.routes(core),
@@ -221,7 +230,7 @@ class Rest:
         """Unpack here what may not become long."""
         if route.methods is READ:
             request.headers.pop(b"content-encoding", None)
-        elif b"content-encoding" in request.headers and len(request.body) <= _LONG_PACKED:
+        elif len(request.body) <= _LONG_PACKED:
             _unpack(request, route, self._body_bytes)
 
     def _call(self, request: Request, route: Route) -> Answer:
@@ -272,6 +281,9 @@ class Rest:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets our error shape
             return self._failed(request, route, error)
+        finally:
+            # Its error's traceback holds this frame: a ring that only a collection would open.
+            del work
 
     def _failed(self, request: Request, route: Route, error: Exception) -> Response:
         if not isinstance(error, PredictionDexError):
@@ -287,18 +299,17 @@ class Rest:
         prediction: Prediction | None = None,
         error: PredictionDexError | None = None,
     ) -> Response:
-        """Count an answer, and give it the id of its request."""
+        """Count an answer."""
         code = OK if response.status < _FAILURES else _code_of(response) if error is None else error.code
         self._count(request, route, code, prediction, response.status)
-        status, body, content_type, headers = response
-        return Response(status, body, content_type, (*headers, (b"x-request-id", request.ident.encode())))
+        return response
 
     def _count(
         self, request: Request, route: Route, code: str, prediction: Prediction | None = None, status: int = 0
     ) -> None:
         seconds = perf_counter() - request.started
         self._metrics.request("rest", route.template, code, seconds, prediction)
-        if code in REFUSED:
+        if code is not OK and code in REFUSED:
             refused("rest", route.template, code, request.ident)
         if self._tracing is not None:
             self._tracing.rest(
@@ -332,7 +343,7 @@ class Rest:
             response = await self._asgi(request, receive)
         except ClientGone:
             return
-        await send_response(send, response, close=self.stopping)
+        await send_response(send, response, request.ident, close=self.stopping)
 
     async def _asgi(self, request: Request, receive: Receive) -> Response:
         try:
@@ -352,24 +363,17 @@ class Rest:
             self.release(request)
 
 
-def _allow(request: Request, route: Route) -> None:
+def _check(request: Request, route: Route) -> None:
+    """Raise MethodNotAllowed, and PayloadTooLarge of a route with a limit of its own."""
     if request.method not in route.methods:
         allowed = ", ".join(route.methods)
         raise MethodNotAllowed(f"{route.template} answers {allowed} only.", [{"allow": allowed}])
-
-
-def _is_large(request: Request) -> bool:
-    """Whether reading it is itself work for a thread; what is still packed will be long."""
-    return len(request.body) > _LARGE or b"content-encoding" in request.headers
+    if route.most_bytes is not None and len(request.body) > route.most_bytes:
+        raise too_large(route.most_bytes)
 
 
 def _unpack(request: Request, route: Route, limit: int) -> None:
     request.body = unpack(request.body, request.headers.pop(b"content-encoding"), min(limit, route.most_bytes or limit))
-
-
-def _check_length(request: Request, route: Route) -> None:
-    if route.most_bytes is not None and len(request.body) > route.most_bytes:
-        raise too_large(route.most_bytes)
 
 
 def _code_of(response: Response) -> str:

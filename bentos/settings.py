@@ -127,12 +127,15 @@ class Ids(_Group):
 
 
 class Live(_Group):
-    """Liveness.
+    """Liveness, and readiness of what still lives.
 
     Attributes:
-        stall_seconds: how long the REST loop or the gRPC threads may make no progress before ``/livez`` fails.
+        unready_seconds: how long the REST loop or the gRPC threads may make no progress before ``/readyz`` fails, so
+            that requests go to other replicas. It comes back by itself.
+        stall_seconds: the same before ``/livez`` fails, so that the process is started anew.
     """
 
+    unready_seconds: Annotated[float, Field(ge=1, le=3600)] = 5
     stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 20
 
 

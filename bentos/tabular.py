@@ -77,7 +77,7 @@ class TabularAdapter:
                 contract refuses; row and column are named.
         """
         if self._whole:
-            x = self._input(given).data
+            x = given[0].data if self._is_input(given) else bind(given, self.inputs)[0].data
             if self._numbers and not (self._numbers.good(x) and (self._discrete is None or self._discrete.good(x))):
                 bad = self._numbers.bad(x) if self._discrete is None else self._numbers.bad(x) | self._discrete.bad(x)
                 self._refuse([x[:, place] for place in range(self._width)], bad)
@@ -98,27 +98,20 @@ class TabularAdapter:
         """Values of the monitored columns [monitored] in one row; a category as its place in the list, or NaN."""
         x = rows.x
         if isinstance(x, np.ndarray):
-            seen: NDArray[np.float64] = x[row].take(self._watched_places).astype(np.float64)
+            seen: NDArray[np.float64] = x[row].take(self._watched_places)
             return seen
         values = [
             x[name][row, 0] if known is None else known.get(x[name][row, 0], np.nan) for name, known in self._watched
         ]
         return np.array(values, np.float64)
 
-    def _input(self, given: Sequence[Tensor]) -> Tensor:
-        """The one matrix; ``bind`` says what is wrong where it is not plainly right."""
-        if len(given) == 1:
-            tensor = given[0]
-            shape = tensor.data.shape
-            if (
-                tensor.name == INPUT
-                and tensor.datatype == "FP32"
-                and len(shape) == 2
-                and shape[1] == self._width
-                and shape[0]
-            ):
-                return tensor
-        return bind(given, self.inputs)[0]
+    def _is_input(self, given: Sequence[Tensor]) -> bool:
+        """Whether it is plainly the one matrix; ``bind`` says what is wrong otherwise."""
+        if len(given) != 1:
+            return False
+        name, datatype, data = given[0]
+        shape = data.shape
+        return name == INPUT and datatype == "FP32" and len(shape) == 2 and shape[1] == self._width and shape[0] > 0
 
     def _rows(self, n: int, arrays: dict[str, NDArray[Any]]) -> Rows:
         if self._feeds:

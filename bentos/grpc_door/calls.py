@@ -1,7 +1,6 @@
 """What happens around every call of the protocol: key, id, message, error, and who is told."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -12,6 +11,7 @@ from bentos.errors import DeadlineExceeded, InvalidInput, MethodNotAllowed, Pred
 from bentos.grpc_door.desk import Desk, Lane
 from bentos.grpc_door.status import Metadata, sentence_of, status_of, trailing_of
 from bentos.logs import ident, trace_id, unexpected
+from bentos.metrics.labels import OK
 
 if TYPE_CHECKING:
     from bentos.core import Prediction
@@ -67,6 +67,9 @@ class Sent:
         self.ident = ident(given)
 
 
+_NOTHING_SENT: Final = Sent()
+
+
 class Call:
     """One call of the protocol.
 
@@ -82,7 +85,7 @@ class Call:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.started = perf_counter()
-        self.sent = Sent()
+        self.sent = _NOTHING_SENT
         self.prediction: Prediction | None = None
 
     def check_wanted(self, timeout: float | None = None) -> None:
@@ -130,18 +133,23 @@ class Unary:
             call.started = desk.arrivals.popleft()
             call.sent = Sent(context.invocation_metadata())
             message = desk.read(requests, context)
-            with desk.large if len(message) > _LARGE else nullcontext(), desk.permits:
-                answer = self._answer(message, call)
+            if len(message) > _LARGE:
+                with desk.large, desk.permits:
+                    answer = self._answer(message, call)
+            else:
+                with desk.permits:
+                    answer = self._answer(message, call)
             context.set_trailing_metadata(((_IDENT, call.sent.ident),))
         except (PredictionDexError, DecodeError, StopIteration) as error:
-            failure = told(error)
+            # Its traceback holds this frame, and that the message: a ring that only a collection would open.
+            failure = told(error).with_traceback(None)
         except (CallerGone, grpc.RpcError):
             self._done(call, _CANCELLED, grpc.StatusCode.CANCELLED)
             context.abort(grpc.StatusCode.CANCELLED, "The call was cancelled.")
         except Exception as error:  # noqa: BLE001  whatever it is, the caller gets our error shape
             failure = unexpected(self._route, "grpc", call.sent.ident, trace_id(call.sent.traceparent), error)
         else:
-            self._done(call, "ok", grpc.StatusCode.OK)
+            self._done(call, OK, grpc.StatusCode.OK)
             return answer
         self._done(call, failure.code, status_of(failure))
         return fail(context, failure, call.sent.ident)

@@ -13,7 +13,7 @@ import grpc
 
 from bentos.errors import NotReady, Overloaded, PredictionDexError, TooSlow
 from bentos.logs import REQUESTS, refused, request_line, trace_id
-from bentos.metrics.labels import REFUSED
+from bentos.metrics.labels import OK, REFUSED
 from bentos.settings import Settings
 from bentos.state import State
 
@@ -111,6 +111,7 @@ class Desk:
         self.health = Lane(16, "Too many health checks are waiting already.")
         self.reflection = Lane(4, "Too many streams of reflection are open already.")
         self.arrivals: deque[float] = deque()
+        self._lines = REQUESTS.isEnabledFor(logging.DEBUG)
         self._metrics = metrics
         self._tracing = tracing
         self._message_seconds = settings.grpc.message_seconds
@@ -184,9 +185,9 @@ class Desk:
                 traceparent=traceparent,
                 prediction=prediction,
             )
-        if code in REFUSED:
+        if code is not OK and code in REFUSED:
             refused("grpc", route, code, ident)
-        if REQUESTS.isEnabledFor(logging.DEBUG):
+        if self._lines:
             request_line(
                 "grpc",
                 route,

@@ -1,5 +1,6 @@
 """The methods of ``inference.GRPCInferenceService``, from bytes to bytes."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,6 +20,11 @@ SERVICE: Final = "inference.GRPCInferenceService"
 _MICROSECOND: Final = 1e-6
 _HEADS: Final = 1024
 """Numbers of rows, by the outputs wanted, whose part of the answer is kept."""
+_ID, _PARAMETERS, _RAW_CONTENTS = (
+    pb.ModelInferResponse.DESCRIPTOR.fields_by_name[name].number for name in ("id", "parameters", "raw_output_contents")
+)
+_STRING: Final = pb.InferParameter.DESCRIPTOR.fields_by_name["string_param"].number
+_LENGTH_DELIMITED: Final = 2
 
 
 class Methods:
@@ -108,21 +114,20 @@ class Infer:
         call.check_wanted(timeout)
         prediction = call.prediction = core.predict(rows, ids=ids)
         outputs = prediction.outputs
-        response = pb.ModelInferResponse()
+        head = self._head(wanted, prediction.rows)
         if request.raw_input_contents:
-            # One after the other, serialised messages are the message that has the fields of both.
-            head = self._head(wanted, prediction.rows)
-            response.raw_output_contents.extend([raw_content(outputs[place]) for place in wanted])
+            parts = [head, *[_field(_RAW_CONTENTS, raw_content(outputs[place])) for place in wanted]]
         else:
-            response.MergeFromString(self._head(wanted, prediction.rows))
-            head = b""
+            response = pb.ModelInferResponse.FromString(head)
             for place, output in zip(wanted, response.outputs, strict=True):
                 fill(output, outputs[place])
+            parts = [response.SerializeToString()]
         if request.id:
-            response.id = request.id
+            parts.append(_field(_ID, request.id.encode()))
         if prediction.ids:
-            response.parameters["prediction_ids"].string_param = ",".join(prediction.ids)
-        return head + response.SerializeToString()
+            parts.append(_ids(prediction.ids))
+        # One after the other, serialised messages are the message that has the fields of all.
+        return b"".join(parts)
 
     def _make_head(self, wanted: tuple[int, ...], rows: int) -> bytes:
         """The part of an answer that is the same for all of so many rows."""
@@ -146,6 +151,29 @@ class Infer:
                 check_supported(output.parameters, f"The output {output.name}")
             wanted[place] = None
         return tuple(wanted)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes, a string or a message as protobuf writes it, which for a few fields takes a tenth of its time.
+
+    Source: "Encoding" in the documentation of Protocol Buffers; the number must be below 16.
+    """
+    size = len(content)
+    head = [number << 3 | _LENGTH_DELIMITED]
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    head.append(size)
+    return bytes(head) + content
+
+
+def _ids(ids: Sequence[str]) -> bytes:
+    """The parameter of an answer that has the prediction ids: an entry of a map, whose key is field 1, and value 2."""
+    value = _field(_STRING, ",".join(ids).encode())
+    return _field(_PARAMETERS, _IDS_KEY + _field(2, value))
+
+
+_IDS_KEY: Final = _field(1, b"prediction_ids")
 
 
 def _parameters(given: Any) -> tuple[bool | None, float | None]:

@@ -90,7 +90,22 @@ def tensors(request: ModelInferRequest, most_values: int) -> list[Tensor]:
         raise InvalidInput(
             f"The request has {len(inputs)} inputs and {len(raw)} raw contents; each input needs one of its own."
         )
+    if len(inputs) == 1:
+        usual = _usual(inputs[0], raw[0], most_values)
+        if usual is not None:
+            return [usual]
     return [_raw(given, content, most_values) for given, content in zip(inputs, raw, strict=True)]
+
+
+def _usual(given: ModelInferRequest.InferInputTensor, content: bytes, most_values: int) -> Tensor | None:
+    """The usual tensor, an FP32 matrix; None for any other, and for a faulty one, which are read the long way."""
+    shape = given.shape
+    if given.datatype != "FP32" or len(shape) != 2 or given.parameters or given.HasField("contents"):
+        return None
+    rows, columns = shape
+    if rows < 1 or columns < 1 or not 4 * rows * columns == len(content) <= 4 * most_values:
+        return None
+    return Tensor(given.name, "FP32", np.frombuffer(content, np.float32).reshape(rows, columns))
 
 
 def _raw(given: ModelInferRequest.InferInputTensor, content: bytes, most_values: int) -> Tensor:

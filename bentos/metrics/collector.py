@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from random import random
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -38,6 +39,7 @@ class Metrics:
         self._traffic = Traffic(edges)
         self._model: Model | None = None
         self._observed_per_second = observed_per_second
+        self._share = 1.0
         self._in_flight: dict[str, Callable[[], int]] = {}
         self._keys_reloaded: Callable[[], bool] = lambda: True
         self._ids_reloaded: Callable[[], bool] = lambda: True
@@ -112,19 +114,9 @@ class Metrics:
             self._append((transport, route, code, cohort, seconds, 0, 0.0, 0.0, None))
         else:
             # Of the prediction only what is counted, or the ring would keep the answers of 4,096 requests alive.
-            self._append(
-                (
-                    transport,
-                    route,
-                    code,
-                    cohort,
-                    seconds,
-                    prediction.rows,
-                    prediction.seconds,
-                    prediction.score,
-                    prediction.observed,
-                )
-            )
+            _, _, rows, took, score, observe, _ = prediction
+            observed = observe() if observe is not None and cohort is None and self._sampled() else None
+            self._append((transport, route, code, cohort, seconds, rows, took, score, observed))
         if len(self._ring) >= RING and self._lock.acquire(blocking=False):
             try:
                 self._fold()
@@ -161,6 +153,9 @@ class Metrics:
         rendered += [family.render(numbers) for family, numbers in taken]
         return "".join(rendered).encode() + generate_latest(self._process), CONTENT_TYPE_PLAIN_0_0_4.encode()
 
+    def _sampled(self) -> bool:
+        return self._share >= 1.0 or random() < self._share  # noqa: S311  no secret
+
     def _fold(self, *, scrape: bool = False) -> None:
         """Empty the ring into the arrays. Who appends meanwhile does not wait, and is counted now or next time."""
         ring = self._ring
@@ -169,6 +164,7 @@ class Metrics:
             users = self._traffic.fold(entries)
             if self._model is not None:
                 self._model.fold(users, scrape=scrape)
+                self._share = self._model.share
 
     def _numbers(self) -> Iterator[tuple[Family, Sequence[Any]]]:
         if self._model is not None:

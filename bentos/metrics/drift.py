@@ -36,6 +36,9 @@ class Drift:
         per_second: rows that are binned, on average.
         clock: seconds that only grow.
 
+    Attributes:
+        share: of the requests to come, how many should be observed at all, in [0, 1].
+
     Raises:
         ContractError: the bins of a column and its reference do not fit.
     """
@@ -74,21 +77,29 @@ class Drift:
         self._most = max(float(BURST), per_second)
         self._budget, self._last = self._most, clock()
         self._seen = self._kept = 0.0
+        self.share = 1.0
 
-    def add(self, rows: Rows, *, wait: bool = False) -> None:
-        """Take rows [columns] to be binned, all or a sample of them; ``wait`` leaves that to the next scrape.
+    def add(self, rows: Rows, seen: int, *, wait: bool = False) -> None:
+        """Take rows [columns] to be binned, all or a sample of them.
 
         To be called by one thread at a time.
+
+        Args:
+            rows: those that were observed.
+            seen: requests that they stand for, no less than there are rows.
+            wait: whether binning them is left to the next scrape.
         """
-        if not rows or not self._bins:
+        if not seen or not self._bins:
             return
         now = self._clock()
         passed, self._last = now - self._last, now
         self._budget = min(self._most, self._budget + passed * self._per_second)
         kept = min(len(rows), int(self._budget))
         self._budget -= kept
+        # As much as the same number of requests in the same time could have.
+        self.share = min(1.0, (self._budget + passed * self._per_second) / seen)
         faded = math.exp(-passed / _MEMORY_SECONDS)
-        self._seen, self._kept = self._seen * faded + len(rows), self._kept * faded + kept
+        self._seen, self._kept = self._seen * faded + seen, self._kept * faded + kept
         if kept < len(rows):
             rows = [rows[i] for i in self._random.permutation(len(rows))[:kept].tolist()]
         if rows:

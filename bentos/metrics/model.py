@@ -56,6 +56,11 @@ class Model:
         self._drift = Drift(contract.monitored, self.common, observed_per_second)
         self.feedback = Feedback(contract)
 
+    @property
+    def share(self) -> float:
+        """Of the requests to come, how many should be observed."""
+        return self._drift.share
+
     def fold(self, users: list[Entry], *, scrape: bool) -> None:
         """Count the predictions of requests; ``scrape`` says that ``numbers`` is asked next."""
         asked = [entry for entry in users if entry[5]]
@@ -73,7 +78,7 @@ class Model:
             # One NaN would make the sum of the histogram NaN for ever.
             confident = confident[np.isfinite(confident)]
             self._confidence.observe(first[: len(confident)], confident)
-        self._drift.add([row for row in observed if row is not None], wait=scrape)
+        self._drift.add([row for row in observed if row is not None], len(observed), wait=scrape)
 
     def numbers(self) -> Iterator[tuple[Family, Sequence[Number]]]:
         """Each family and its numbers."""

@@ -97,14 +97,23 @@ def only_numbers(body: bytes) -> bool:
     )
 
 
-def values(head: Head, data: Any, nesting: int, *, numbers: bool) -> NDArray[Any]:
+def packed(data: list[Any]) -> NDArray[np.float32] | None:
+    """Numbers [n] as NumPy would convert them, in half the time; None where that is not so, or they do not fit."""
+    if len(data) > _PACKED:
+        return None
+    try:
+        return np.frombuffer(_packer(len(data)).pack(*data), np.float32)
+    except (struct.error, OverflowError):
+        return None
+
+
+def values(head: Head, data: Any, nesting: int) -> NDArray[Any]:
     """The values of a tensor, in its shape, from a flat list or from lists nested as the shape says.
 
     Args:
         head: what was said of it.
         data: what was sent.
         nesting: levels that the body may have.
-        numbers: whether the list is known to hold no strings, booleans and nulls.
 
     Raises:
         InvalidInput: there are more or fewer values, they are nested otherwise, of another type or out of range.
@@ -118,19 +127,18 @@ def values(head: Head, data: Any, nesting: int, *, numbers: bool) -> NDArray[Any
         data = _flat(name, shape, data)
     elif len(data) != count:
         raise refused(name, f"has {len(data)} values, and its shape {shape} says {count}", shape=shape)
-    floats = dtype.kind == "f"
-    allowed = _FLOATS if floats else _KINDS.get(datatype, _WHOLE)
-    if not (numbers and floats) and not allowed.issuperset(map(type, data)):
+    allowed = _FLOATS if dtype.kind == "f" else _KINDS.get(datatype, _WHOLE)
+    if not allowed.issuperset(map(type, data)):
         raise _mistyped(name, datatype, allowed)
+    quick = packed(data) if datatype == "FP32" else None
+    if quick is not None:
+        return quick.reshape(shape)
     try:
-        # The same as NumPy in half the time, and like it, it refuses what does not fit.
-        if datatype == "FP32" and count <= _PACKED:
-            return np.frombuffer(_packer(count).pack(*data), dtype).reshape(shape)
         with np.errstate(over="raise"):
             return np.array(data, dtype).reshape(shape)
     except (OverflowError, FloatingPointError):
         raise refused(name, f"has a value out of the range of {datatype}", datatype=datatype) from None
-    except (struct.error, TypeError, ValueError):
+    except (TypeError, ValueError):
         raise _mistyped(name, datatype, allowed) from None
 
 

@@ -73,26 +73,39 @@ class Reader:
         if len(inputs) > self._most_inputs:
             raise InvalidInput(f"The request has {len(inputs)} inputs, and the model takes {self._most_inputs}.")
         first = inputs[0]
-        if len(request) == len(inputs) == 1 and type(first) is dict and len(first) == _KEYS and "data" in first:
-            tensor, end = self._tensor(first, body, end, numbers=json.only_numbers(text))
-            binary.check_end(end, body)
-            return Asked([tensor])
+        if len(request) == len(inputs) == 1 and announced is None and type(first) is dict and len(first) == _KEYS:
+            usual = self._usual(first, body)
+            if usual is not None:
+                return Asked([usual])
         # What is read here is checked value by value; other keys may hold anything.
         json.check_nesting(text, self._nesting)
         tensors = []
         for given in inputs:
-            tensor, end = self._tensor(given, body, end, numbers=False)
+            tensor, end = self._tensor(given, body, end)
             tensors.append(tensor)
         binary.check_end(end, body)
         return self._asked(request, tensors)
 
-    def _tensor(self, given: Any, body: bytes, start: int, *, numbers: bool) -> tuple[Tensor, int]:
-        """A tensor and where its bytes end; ``numbers`` as in ``json.values``."""
+    def _usual(self, given: dict[str, Any], text: bytes) -> Tensor | None:
+        """The usual tensor, numbers in one flat list; None for any other, and for a faulty one, read the long way."""
+        name, shape, data = given.get("name"), given.get("shape"), given.get("data")
+        if given.get("datatype") != "FP32" or type(name) is not str or type(shape) is not list or len(shape) != 2:
+            return None
+        rows, columns = shape
+        if type(rows) is not int or type(columns) is not int or type(data) is not list:
+            return None
+        if not 0 < len(data) == rows * columns <= self._most_values or rows < 0 or not json.only_numbers(text):
+            return None
+        values = json.packed(data)
+        return None if values is None else Tensor(name, "FP32", values.reshape(rows, columns))
+
+    def _tensor(self, given: Any, body: bytes, start: int) -> tuple[Tensor, int]:
+        """A tensor and where its bytes end."""
         head = read_head(given, self._most_values)
         parameters = _object(given, "parameters")
         if "binary_data_size" not in parameters:
             refuse_unsupported(parameters, f"The tensor {shown(head.name)}")
-            data = json.values(head, given.get("data"), self._nesting, numbers=numbers)
+            data = json.values(head, given.get("data"), self._nesting)
             return Tensor(head.name, head.datatype, data), start
         if "data" in given:
             raise refused(head.name, "has both data and binary_data_size")

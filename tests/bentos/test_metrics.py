@@ -63,7 +63,7 @@ def bound(observed_per_second: float = 1e9, **changes: Any) -> Metrics:
 
 def prediction(score: float = 0.7, *, rows: int = 1, seconds: float = 2e-5, observed: Any = None) -> Prediction:
     row = None if observed is None else np.array(observed, np.float64)
-    return Prediction((), [], rows, seconds, score, row)
+    return Prediction((), [], rows, seconds, score, None if row is None else lambda: row)
 
 
 def scrape(metrics: Metrics) -> Series:
@@ -323,22 +323,44 @@ def test_above_its_rate_a_sample_is_binned_and_its_share_is_told() -> None:
         counts, _, (ratio,) = drift.numbers()
         return list(counts), ratio
 
-    drift.add(rows)
+    drift.add(rows, len(rows))
     counts, ratio = numbers()
     assert sum(counts) == BURST
     # Drawn from all of them, and not from either end: odd and even ones in equal parts, give or take seven sigmas.
     assert abs(counts[0] - counts[1]) < 7 * BURST**0.5
     assert ratio == 0.5
-    drift.add(rows[:50])
+    drift.add(rows[:50], 50)
     assert sum(numbers()[0]) == BURST
     now[0] += 3.0
-    drift.add(rows[:50])
+    drift.add(rows[:50], 50)
     assert sum(numbers()[0]) == BURST + 30
     now[0] += 3600.0
-    drift.add(rows[:50])
+    drift.add(rows[:50], 50)
     counts, ratio = numbers()
     assert sum(counts) == BURST + 80
     assert ratio == pytest.approx(1.0)
+
+
+def test_above_its_rate_fewer_requests_are_looked_at() -> None:
+    now = [100.0]
+    drift = Drift(
+        [MonitoredColumn(name="x", edges=[0.5], shares=[0.5, 0.5])], {}, per_second=10.0, clock=lambda: now[0]
+    )
+    rows = [np.array([float(i % 2)]) for i in range(BURST)]
+    assert drift.share == 1.0
+    for _ in range(2):
+        now[0] += 10.0
+        drift.add(rows, BURST)
+    assert drift.share == pytest.approx(100 / BURST)
+    now[0] += 10.0
+    drift.add(rows[:100], BURST)
+    counts, _, (ratio,) = drift.numbers()
+    assert sum(counts) == BURST + 200
+    # Newer ones weigh more in the share that is told.
+    assert 200 / (2 * BURST) * 0.8 < ratio < (BURST + 200) / (3 * BURST)
+    now[0] += 60.0
+    drift.add(rows[:5], 200)
+    assert drift.share == 1.0
 
 
 def test_more_rows_than_the_rate_allows_reach_the_doors_figures_all_the_same() -> None:

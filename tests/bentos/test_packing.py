@@ -51,6 +51,13 @@ def test_one_byte_above_the_limit_is_too_large(encoding: bytes, packer: Packer) 
     assert refused.value.details == [{"limit_bytes": LIMIT}]
 
 
+@pytest.mark.parametrize("encoding", [None, b"identity"])
+def test_a_body_that_is_not_packed_is_held_to_the_limit_too(encoding: bytes | None) -> None:
+    assert unpack(b"y" * LIMIT, encoding, LIMIT)
+    with pytest.raises(PayloadTooLarge):
+        unpack(b"y" * (LIMIT + 1), encoding, LIMIT)
+
+
 @pytest.mark.parametrize(("encoding", "packer"), PACKERS)
 def test_a_bomb_takes_no_more_memory_than_the_limit(encoding: bytes, packer: Packer) -> None:
     import tracemalloc

@@ -347,7 +347,7 @@ def test_a_client_that_asks_before_it_sends_is_told_to(tight: servers.Process) -
         connection.sendall(BODY)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
     with connected(tight) as connection:
-        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n")
+        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 4097\r\n\r\n")
         refused(rest_of(connection), 413, "payload_too_large")
 
 

@@ -12,6 +12,7 @@ import pytest
 from bentos.battle.schemas import BattleAnswer, RankedMove
 from bentos.core import Core
 from bentos.errors import NotFound
+from bentos.http import Request
 from bentos.metrics import ROUTES, Metrics
 from bentos.rest import Rest
 from bentos.settings import Settings
@@ -174,7 +175,7 @@ def test_every_route_is_a_known_label_of_the_metrics(core: Core) -> None:
     state = State()
     state.core = core
     app = Rest(broken, state=state, settings=Settings(), metrics=Metrics())
-    app.refuse(None, NotFound("There is no such route."))
+    app.refuse(Request("", "", "", {}), NotFound("There is no such route."))
     assert {route.template for route in app._table.values()} <= set(ROUTES["rest"])
 
 
