@@ -1,5 +1,10 @@
-"""Whatever bytes come: an answer or a refusal, never a failure of ours, and good requests are answered right after."""
+"""Whatever bytes come: an answer or a refusal, never a failure of ours, and good requests are answered right after.
 
+``FUZZ_EXAMPLES`` sets how much, as for schemathesis; each test tries ten times as many messages.
+"""
+
+import os
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -9,9 +14,11 @@ from hypothesis import strategies as st
 
 from bentos.core import Core
 from bentos.grpc_door.wire import inference_pb2 as pb
+from tests import servers
 from tests.bentos.grpc_door import doors
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+QUICK = settings(max_examples=10 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 UNARY = [
     *(
         f"/{doors.SERVICE}/{name}"
@@ -130,3 +137,104 @@ def test_fields_that_are_cut_or_lie_about_their_length(channel: Any, core: Core,
 @pytest.mark.parametrize("depth", [50, 5000])
 def test_groups_in_groups(channel: Any, core: Core, depth: int) -> None:
     check(channel, core, UNARY[5], b"\x7b" * depth + b"\x7c" * depth)
+
+
+MODEL = pb.ModelInferRequest(model_name="battle").SerializeToString()
+
+
+def changed(core: Core, change: Callable[[pb.ModelInferRequest], object], *, raw: bool = True) -> bytes:
+    """A good message of two rows in which something is changed."""
+    request = (doors.raw_battle if raw else doors.typed_battle)(core, 2)
+    change(request)
+    return request.SerializeToString()
+
+
+def shaped(*shape: int, raw: bool = True) -> Callable[[Core], bytes]:
+    def change(request: pb.ModelInferRequest) -> None:
+        for tensor in request.inputs:
+            tensor.shape[:] = shape
+
+    return lambda core: changed(core, change, raw=raw)
+
+
+def content(made: Callable[[bytes], bytes]) -> Callable[[Core], bytes]:
+    def change(request: pb.ModelInferRequest) -> None:
+        request.raw_input_contents[1] = made(request.raw_input_contents[1])
+
+    return lambda core: changed(core, change)
+
+
+def typed(datatype: str, *, raw: bool) -> Callable[[Core], bytes]:
+    return lambda core: changed(core, lambda request: setattr(request.inputs[2], "datatype", datatype), raw=raw)
+
+
+def text(where: bytes) -> Callable[[Core], bytes]:
+    """A string that is not UTF-8 in place of a known one of its length."""
+    return lambda core: doors.raw_battle(core).SerializeToString().replace(where, b"\xff" * len(where), 1)
+
+
+CORPUS: dict[str, Callable[[Core], bytes]] = {
+    "a shape that multiplies to 0": shaped(1 << 32, 1 << 32),
+    "a shape that wraps to its rows": shaped((1 << 63) - 1, 2),
+    "the largest shape": shaped((1 << 63) - 1, (1 << 63) - 1),
+    "many dimensions": shaped(*[2] * 1_000),
+    "a negative shape": shaped(-2, -1),
+    "a shape of no rows": shaped(0, 1),
+    "no shape": shaped(),
+    "a shape beyond the values by type": shaped(1 << 40, 1, raw=False),
+    "contents cut": content(lambda given: given[:-1]),
+    "contents gone": content(lambda _: b""),
+    "contents that go on": content(lambda given: given + b"\0"),
+    "an element of four gigabytes": content(lambda given: b"\xff" * 4 + given[4:]),
+    "an element of no UTF-8": content(lambda given: given[:4] + b"\xff" + given[5:]),
+    **{f"{name} raw": typed(name, raw=True) for name in ("FP32", "INT64", "BOOL", "BF16", "", "bytes")},
+    **{f"{name} by type": typed(name, raw=False) for name in ("FP32", "INT64", "BOOL", "FP16", "", "bytes")},
+    "a model's name of no UTF-8": text(b"battle"),
+    "a tensor's name of no UTF-8": text(b"move_b"),
+    "a data type of no UTF-8": text(b"BYTES"),
+    "one contents too many": lambda core: changed(core, lambda request: request.raw_input_contents.append(b"")),
+    "raw and by type": lambda core: changed(
+        core, lambda request: request.inputs[0].contents.bytes_contents.append(b"x")
+    ),
+    "a tensor twice": lambda core: changed(core, lambda request: request.inputs.append(request.inputs[0]), raw=False),
+    "the model's name twice": lambda core: doors.raw_battle(core).SerializeToString() + MODEL.replace(b"b", b"x"),
+    "a field as another type": lambda core: doors.raw_battle(core).SerializeToString() + b"\x28\x01" + b"\x0d\0\0\0\0",
+    "a hundred thousand inputs": lambda _: MODEL + b"\x2a\x00" * 100_000,
+    "a hundred thousand contents": lambda core: doors.raw_battle(core).SerializeToString() + b"\x3a\x00" * 100_000,
+    "a million dimensions": lambda _: MODEL + pb.ModelInferRequest(
+        inputs=[pb.ModelInferRequest.InferInputTensor(name="pokemon_a", shape=[1] * 1_000_000)]
+    ).SerializeToString(),
+}  # fmt: skip
+ANSWERED = {"a field as another type"}
+"""Fields of another type are unknown ones, which protobuf leaves alone."""
+
+
+@pytest.mark.parametrize("name", list(CORPUS))
+def test_a_corpus_of_hostile_messages(channel: Any, core: Core, name: str) -> None:
+    message = CORPUS[name](core)
+    if name in ANSWERED:
+        assert doors.infer(channel, message).outputs
+    else:
+        with pytest.raises(grpc.RpcError) as refused:
+            doors.infer(channel, message)
+        code: Any = refused.value
+        assert code.code() in ALLOWED - {grpc.StatusCode.OK}, code.details()
+        assert code.details()
+    check(channel, core, UNARY[5], message)
+
+
+def test_hostile_messages_leave_no_memory_behind(server: servers.Process, core: Core) -> None:
+    messages = [make(core) for make in CORPUS.values()]
+    with grpc.insecure_channel(server.grpc, options=[("grpc.max_send_message_length", -1)]) as connected:
+
+        def send() -> None:
+            for message in messages:
+                check(connected, core, UNARY[5], message)
+
+        for _ in range(5):
+            send()
+        before = server.memory_mib()
+        for _ in range(max(20, EXAMPLES)):
+            send()
+        # A server looks for garbage seldom: what only that finds, as an error that holds its message, would be there.
+        assert server.memory_mib() - before < 40
