@@ -62,6 +62,7 @@ lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	$(PY) tools/lock.py --check
 	$(PY) tools/protos.py --check
 	$(PY) tools/settings_doc.py --check
+	$(PY) tools/values_schema.py --check
 	$(PY) tools/figures.py --check
 	.venv/bin/yamllint --strict .
 

@@ -1,0 +1,111 @@
+"""Renders the chart with the helm that a user has."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from k8s.local import tools
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm/serving"
+SETS = Path(__file__).parent / "values"
+GATEWAY = ("gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/v1/GRPCRoute")
+OPERATOR = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
+APIS = (*GATEWAY, *OPERATOR)
+IMAGE = {"image": {"repository": "localhost/battle", "tag": "v1"}}
+MISSING = "helm 4 is not there (make tools)"
+"""Why a test is skipped."""
+
+Manifest = dict[str, Any]
+Values = dict[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+
+def helm() -> str | None:
+    """The helm that `make tools` put in its place, or one of version 4 on PATH."""
+    ours = tools.path("helm")
+    if ours.exists():
+        return str(ours)
+    found = shutil.which("helm")
+    if found is None:
+        return None
+    said = subprocess.run([found, "version", "--short"], check=False, capture_output=True, text=True).stdout
+    return found if said.startswith("v4.") else None
+
+
+class Chart:
+    """The chart, and the helm that renders it.
+
+    Args:
+        program: path of helm.
+        scratch: an empty folder, for values files.
+    """
+
+    def __init__(self, program: str, scratch: Path) -> None:
+        self._program = program
+        self._scratch = scratch
+
+    def run(self, *arguments: str | Path) -> Done:
+        """Run helm, away from any cluster and any chart of the user's."""
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self._scratch), "KUBECONFIG": "/dev/null"}
+        command = [self._program, *map(str, arguments)]
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+    def template(
+        self, *values: Values | Path, release: str = "battle", namespace: str = "models", apis: tuple[str, ...] = APIS
+    ) -> Done:
+        """What `helm template` says."""
+        files: list[str | Path] = []
+        for number, given in enumerate(values):
+            path = given if isinstance(given, Path) else self._scratch / f"{number}.yaml"
+            if not isinstance(given, Path):
+                path.write_text(yaml.safe_dump(given))
+            files += ["--values", path]
+        known = [word for api in apis for word in ("--api-versions", api)]
+        return self.run("template", release, CHART, "--namespace", namespace, *files, *known)
+
+    def text(self, *values: Values | Path, **how: Any) -> str:
+        """The manifests as one text."""
+        done = self.template(*values, **how)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def manifests(self, *values: Values | Path, **how: Any) -> list[Manifest]:
+        """The manifests, the test's pod included."""
+        return [each for each in yaml.safe_load_all(self.text(*values, **how)) if each]
+
+    def one(self, kind: str, *values: Values | Path, **how: Any) -> Manifest:
+        """The one manifest of a kind."""
+        (found,) = (each for each in self.manifests(*values, **how) if each["kind"] == kind)
+        return found
+
+    def refusal(self, *values: Values | Path, **how: Any) -> str:
+        """Why the values are refused."""
+        done = self.template(*values, **how)
+        assert done.returncode != 0, "it was not refused"
+        assert done.stdout == ""
+        return done.stderr
+
+
+def with_image(**values: Any) -> Values:
+    """Values that lack nothing."""
+    return {**deepcopy(IMAGE), **values}
+
+
+def sets() -> Iterator[tuple[str, Path]]:
+    """Names and files of the committed value sets."""
+    yield from ((path.stem, path) for path in sorted(SETS.glob("*.yaml")))
+
+
+def golden(chart: Chart, values: Path) -> str:
+    """A render as it is committed: with the test's script named, so that a change of it changes no render."""
+    text = chart.text(values).rstrip() + "\n"
+    script = (CHART / "files/predict.py").read_text().strip()
+    indented = "\n".join(f"          {line}".rstrip() for line in script.split("\n"))
+    assert text.count(indented) == text.count("kind: Pod\n")
+    return text.replace(indented, "          # files/predict.py")
