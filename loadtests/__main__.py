@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _gate(given: argparse.Namespace) -> int:
-    objectives = slo.load(given.slo or slo.default_file())
+    objectives = slo.load(given.slo or slo.CHART)
     grpc_door = options.reach(given)
     attacks = load_attacks(DEX)
     run = Run(

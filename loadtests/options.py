@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add("--feedback", type=_share, default=0.05, help="share of battle answers that get an outcome (default 0.05)")
     add("--model", default="battle", help="name of the model (default %(default)s)")
     add("--seed", type=int, default=SEED, help="of the requests (default %(default)s)")
-    add("--slo", type=Path, help="values file with a block slo (default the chart's, else loadtests/slo.yaml)")
+    add("--slo", type=Path, help="values file with a block slo (default helm/serving/values.yaml)")
     add("--out", type=Path, help="folder for the report (default loadtests/results/load/SHAPE)")
     return made
 

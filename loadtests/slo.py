@@ -11,7 +11,6 @@ import yaml
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 CHART: Final = _ROOT / "helm/serving/values.yaml"
-FALLBACK: Final = _ROOT / "loadtests/slo.yaml"
 RISK: Final = 0.05
 """How likely chance alone may be: as the cause of a flawless run, and as that of a small run's failures."""
 
@@ -65,11 +64,6 @@ class Verdict:
     def needed(self) -> int:
         """How many must be judged before a yes is worth something."""
         return needed(self.objective)
-
-
-def default_file() -> Path:
-    """The chart's values where there is a chart, else the file beside this module."""
-    return CHART if CHART.is_file() else FALLBACK
 
 
 def load(path: Path) -> Slo:
