@@ -51,6 +51,6 @@ class Adapter(Protocol):
         """Rows from the tensors of a request; raises InvalidInput, naming the tensor."""
         ...
 
-    def observation(self, rows: Rows, row: int) -> NDArray[np.float64]:
+    def observation(self, rows: Rows, row: int) -> Features:
         """Values of the contract's monitored columns [monitored] in one row; a category as its place in the list."""
         ...

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.adapter import Adapter, Rows, Scores
+from bentos.adapter import Adapter, Features, Rows, Scores
 from bentos.battle.adapter import BattleAdapter, Duel
 from bentos.battle.schemas import BattleAnswer, ModelVersion
 from bentos.bundle import Bundle
@@ -48,7 +48,7 @@ class Prediction(NamedTuple):
     rows: int
     seconds: float
     score: float
-    observe: Callable[[], NDArray[np.float64]] | None = None
+    observe: Callable[[], Features] | None = None
     answer: BattleAnswer | None = None
 
 

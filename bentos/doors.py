@@ -61,9 +61,9 @@ class Doors:
         if keys is not None:
             metrics.watch_keys(lambda: keys.ok)
         tracing = telemetry.start()
-        watchdog = Watchdog()
         rest = Rest(bento, state=state, settings=settings, metrics=metrics, keys=keys, tracing=tracing)
         grpc = GrpcDoor(settings, state, keys=keys, metrics=metrics, tracing=tracing)
+        watchdog = Watchdog(progressed=lambda: grpc.desk.progressed)
         admin = Admin(state, metrics, watchdog.stalled, settings.live)
         return cls(rest, grpc, admin, metrics, tracing, watchdog)
 

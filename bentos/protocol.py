@@ -103,6 +103,7 @@ class HttpProtocol(asyncio.Protocol):
         self._paused = False  # the client does not read its answers
         self._ended = False  # the last answer is written; what still comes is thrown away
         self._thrown_away = 0
+        self._half_closed = False  # the client sends nothing more
         self._defaults: list[tuple[bytes, bytes]] = []
         self._default_lines = b""
 
@@ -131,15 +132,17 @@ class HttpProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Keep the way back open for answers that are being made."""
-        return self._task is not None
+        self._half_closed = True
+        return self._task is not None or bool(self._reader.ready)
 
     def pause_writing(self) -> None:
         """Answer no more of a client that does not read."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Go on; of several long answers each has its own time to be read."""
         self._paused = False
+        self._stage = None
         self._go_on()
 
     def data_received(self, data: bytes) -> None:
@@ -208,7 +211,7 @@ class HttpProtocol(asyncio.Protocol):
         while ready and turns and self._task is None and not self._paused and not self._ended:
             self._answer(ready.popleft())
             turns -= 1
-        if ready or self._paused or not self._reading or reader.fault is not None:
+        if ready or self._paused or self._half_closed or not self._reading or reader.fault is not None:
             self._settle(turns)
 
     def _settle(self, turns: int) -> None:
@@ -220,6 +223,9 @@ class HttpProtocol(asyncio.Protocol):
         if reader.fault is not None and idle and not self._paused and not self._ended:
             self._refuse(reader.request, reader.fault, linger=True)
         if self._transport is None or self._transport.is_closing():
+            return
+        if self._half_closed and self._task is None and not reader.ready:
+            self._transport.close()
             return
         # While an answer is made the socket is read, to hear when the client goes; but not for ever.
         read = self._ended or not (reader.ready or self._paused)
@@ -320,6 +326,8 @@ class HttpProtocol(asyncio.Protocol):
     def _close(self) -> None:
         """Close when what was written has left."""
         self._end()
+        # A long answer may take its client longer than the rest of a body that is thrown away.
+        self._deadline = self._loop.time() + self._limits.keep_alive_seconds
         if self._transport is not None:
             self._transport.close()
 

@@ -124,7 +124,7 @@ class Reader:
         """Read on."""
         while data and self.fault is None:
             piece = data
-            heard = -1
+            heard, began = -1, self.messages
             if self.phase == "body":
                 self._body_fed += len(piece)
                 heard = self._body_bytes + self._head_bytes
@@ -136,7 +136,8 @@ class Reader:
                 piece = data[:room]
                 self._head_fed += len(piece)
             data = self._parse(piece) + data[len(piece) :]
-            if heard >= 0 and self.phase == "body":
+            # What was fed may end in the body of another request, about which this piece says nothing.
+            if heard >= 0 and self.phase == "body" and began == self.messages:
                 self._check_framing(len(piece) if heard == self._body_bytes + self._head_bytes else 0)
         if self._accounted or self.phase == "body":
             self._account()

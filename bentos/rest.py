@@ -134,7 +134,7 @@ class Rest:
 
     def handle(self, request: Request) -> Answer:
         """Answer a request: at once, or later where it is large or BentoML's."""
-        headers, body = request.headers, request.body
+        headers = request.headers
         request.ident = ident(headers.get(b"x-request-id"))
         route = _OTHER
         try:
@@ -146,7 +146,7 @@ class Rest:
             if route.prepare is None:
                 return self._call(request, route)
             # Reading it is itself work for a thread; and what is still packed will be long.
-            if len(body) > _LARGE or b"content-encoding" in headers:
+            if len(request.body) > _LARGE or b"content-encoding" in headers:
                 return self._beside(request, route)
             job = route.prepare(request)
             if job.rows > self._limit.offload_rows:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bentos.errors import SettingsError
@@ -137,6 +137,12 @@ class Live(_Group):
 
     unready_seconds: Annotated[float, Field(ge=1, le=3600)] = 5
     stall_seconds: Annotated[float, Field(ge=1, le=3600)] = 20
+
+    @model_validator(mode="after")
+    def _unready_first(self) -> "Live":
+        if self.unready_seconds > self.stall_seconds:
+            raise ValueError("UNREADY_SECONDS must not be more than STALL_SECONDS")
+        return self
 
 
 class Admin(_Group):

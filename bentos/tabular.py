@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bentos.adapter import Feed, Rows
+from bentos.adapter import Features, Feed, Rows
 from bentos.bundle import Bundle
 from bentos.contract import Contract, TensorLayout
 from bentos.errors import ContractError, InvalidInput
@@ -94,11 +94,11 @@ class TabularAdapter:
             self._check_text(rule, data[place][:, 0])
         return Rows(n, {rule.name: column for rule, column in zip(self._rules, data, strict=True)})
 
-    def observation(self, rows: Rows, row: int) -> NDArray[np.float64]:
+    def observation(self, rows: Rows, row: int) -> Features:
         """Values of the monitored columns [monitored] in one row; a category as its place in the list, or NaN."""
         x = rows.x
         if isinstance(x, np.ndarray):
-            seen: NDArray[np.float64] = x[row].take(self._watched_places)
+            seen: Features = x[row].take(self._watched_places)
             return seen
         values = [
             x[name][row, 0] if known is None else known.get(x[name][row, 0], np.nan) for name, known in self._watched

@@ -3,11 +3,13 @@
 The REST loop beats a few times a second. The admin door runs on the same loop, so a loop that stands still cannot
 say so: its probe gets no answer, and the kubelet's timeout counts that as a failure. Its beat says something to whoever
 asks from another thread, and right after a stall. The gRPC threads are what has to be asked for: a task that does
-nothing is handed to their pool, and as long as it waits there, no thread came free. One task at a time: a pool
-that is stuck gets no queue of them. Not seen is a gRPC library whose own threads stopped taking connections.
+nothing is handed to their pool, and as long as it waits there while no call comes to its end, nothing moves: under load
+it waits behind other calls, and that is no stall. One task at a time: a pool that is stuck gets no queue of them. Not
+seen is a gRPC library whose own threads stopped taking connections.
 """
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -29,10 +31,14 @@ class Watchdog:
 
     Args:
         clock: seconds that only grow.
+        progressed: when a gRPC call last came to its end, by the same clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic, progressed: Callable[[], float] = lambda: -math.inf
+    ) -> None:
         self._clock = clock
+        self._progressed = progressed
         self._lock = threading.Lock()
         self._beats: dict[str, float] = {}
         self._asked: dict[str, float] = {}
@@ -66,6 +72,8 @@ class Watchdog:
             now = self._clock()
             # Of a pool, the wait of its task counts and not its last beat: who hands out the tasks may itself be late.
             since = {name: at for name, at in self._beats.items() if name != GRPC} | self._asked
+        if GRPC in since:
+            since[GRPC] = max(since[GRPC], self._progressed())
         for name, at in since.items():
             if now - at > seconds:
                 return _SENTENCES.get(name, f"{name} has not moved for {{age:.0f}} s.").format(age=now - at)

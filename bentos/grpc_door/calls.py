@@ -1,7 +1,7 @@
 """What happens around every call of the protocol: key, id, message, error, and who is told."""
 
 from collections.abc import Callable, Iterable, Iterator
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
@@ -155,6 +155,7 @@ class Unary:
         return fail(context, failure, call.sent.ident)
 
     def _done(self, call: Call, code: str, status: grpc.StatusCode) -> None:
+        self._desk.progressed = monotonic()
         self._desk.on_call(
             self._route,
             code,

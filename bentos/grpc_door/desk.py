@@ -91,6 +91,7 @@ class Desk:
         health: calls of grpc.health.v1 that are being answered; they are let in when inference is not.
         reflection: open streams of grpc.reflection.
         arrivals: when each call of inference came in (``time.perf_counter()``), oldest first, until a thread has it.
+        progressed: ``time.monotonic()`` when a thread last came to the end of a call.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Desk:
         self.health = Lane(16, "Too many health checks are waiting already.")
         self.reflection = Lane(4, "Too many streams of reflection are open already.")
         self.arrivals: deque[float] = deque()
+        self.progressed = monotonic()
         self._lines = REQUESTS.isEnabledFor(logging.DEBUG)
         self._metrics = metrics
         self._tracing = tracing

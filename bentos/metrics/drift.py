@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bentos.adapter import Features
 from bentos.contract import MonitoredColumn
 from bentos.metrics import bins
 from bentos.metrics.family import Family, Labels, Number
@@ -24,7 +25,7 @@ BURST: Final = 4096
 _MEMORY_SECONDS: Final = 60.0
 """How far back the exported share looks: rows this old count 1/e of new ones."""
 
-Rows = Sequence[NDArray[np.float64]]
+Rows = Sequence[Features]
 
 
 class Drift:
@@ -113,7 +114,7 @@ class Drift:
         """Bin all rows taken so far."""
         with self._lock:
             while self._blocks:
-                self._bin(np.concatenate(self._blocks.popleft()).reshape(-1, len(self._bins)))
+                self._bin(np.concatenate(self._blocks.popleft(), dtype=np.float64).reshape(-1, len(self._bins)))
 
     def numbers(self) -> list[Sequence[Number]]:
         """The numbers of each family."""

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bentos.adapter import Features
 from bentos.metrics.family import Family, Histogram, Labels, Number
 from bentos.metrics.labels import CODES, COHORTS, INTERNAL, OTHER, ROUTES, TRANSPORTS, Class, Transport, class_of
 
-Entry = tuple[Transport, str, str, str | None, float, int, float, float, NDArray[np.float64] | None]
+Entry = tuple[Transport, str, str, str | None, float, int, float, float, Features | None]
 """transport, route, code, cohort, seconds; of the prediction: rows, seconds, score, observed row."""
 
 _CLASSES: tuple[Class, ...] = ("ok", "client", "server")

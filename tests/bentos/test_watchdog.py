@@ -71,6 +71,23 @@ def test_a_pool_whose_threads_are_all_taken_stalls_and_comes_back(pool: ThreadPo
     assert dog.stalled(20.0) is None
 
 
+def test_a_pool_that_is_busy_with_calls_that_end_has_not_stalled(pool: ThreadPoolExecutor) -> None:
+    clock = Clock()
+    progressed = [0.0]
+    dog = Watchdog(clock, lambda: progressed[0])
+    free = threading.Event()
+    occupied(pool, free)
+    dog.probe(GRPC, pool)
+    clock.now += 19.0
+    progressed[0] = clock.now
+    clock.now += 19.0
+    assert dog.stalled(20.0) is None
+    clock.now += 2.0
+    assert dog.stalled(20.0) == "No gRPC thread has taken up a task for 21 s."
+    free.set()
+    drained(pool)
+
+
 def test_a_stuck_pool_gets_one_task_only(pool: ThreadPoolExecutor) -> None:
     dog = Watchdog(Clock())
     free = threading.Event()
