@@ -71,11 +71,18 @@ class Server:
 
     def memory_mib(self) -> float:
         """Proportional set size of the process and its children, in MiB: pages that are shared count once."""
+        return self._rollup("Pss:")
+
+    def anonymous_mib(self) -> float:
+        """Memory that the processes took for themselves, in MiB: unlike pages of files, nobody else can change it."""
+        return self._rollup("Anonymous:")
+
+    def _rollup(self, line: str) -> float:
         kib = 0
         for pid in family(self.process.pid):
             with contextlib.suppress(OSError):
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+                kib += sum(int(each.split()[1]) for each in lines if each.startswith(line))
         return kib / 1024
 
     def wait(self, answers: Callable[[], bool], seconds: float = START_SECONDS) -> float:

@@ -1,4 +1,4 @@
-"""Memory of this server after a long load, against that after its first minute."""
+"""Memory that this server took for itself after a long load, against that after its first minute."""
 
 import logging
 from dataclasses import dataclass
@@ -53,8 +53,8 @@ def measure(bench: Bench, seconds: float, contender: Contender = PRODUCT) -> Soa
                 load = bench.generators.http(address, one, connections=CONCURRENCY, seconds=each)
             requests += load.requests
             if number + 1 == len(contender.doors):
-                first = server.memory_mib()
-            log.info("  soak, %.0f of %.0f s: %.1f MiB", (number + 1) * each, turns * each, server.memory_mib())
+                first = server.anonymous_mib()
+            log.info("  soak, %.0f of %.0f s: %.1f MiB", (number + 1) * each, turns * each, server.anonymous_mib())
         for door in contender.doors:
             check.check(door, server.ports, bench.model)
-        return Soak(turns * each, first, server.memory_mib(), requests)
+        return Soak(turns * each, first, server.anonymous_mib(), requests)

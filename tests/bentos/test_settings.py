@@ -43,11 +43,18 @@ def test_an_override_wins_over_its_variable_only(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     special = {"PDX_LOG_LEVEL": "debug", "PDX_LOG_FORMAT": "text", "PDX_GRPC_THREADS": "5", "PDX_LIMIT_NESTING": "7"}
+    special["PDX_LIVE_UNREADY_SECONDS"] = "17.5"
     value = special.get(name, "1234")
     monkeypatch.setenv(name, value)
     assert Settings.read() != Settings.model_construct()
     text = Settings.read().model_dump_json()
     assert value in text
+
+
+def test_a_process_is_not_started_anew_before_requests_go_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PDX_LIVE_UNREADY_SECONDS", "21")
+    with pytest.raises(SettingsError, match="UNREADY_SECONDS must not be more than STALL_SECONDS"):
+        Settings.read()
 
 
 @pytest.mark.parametrize(
