@@ -4,7 +4,8 @@
     .venv/bin/python tools/figures.py --write    only write the last measurement (docs/numbers.json) into the files
     .venv/bin/python tools/figures.py --check    fail where a file says something else than the last measurement
 
-Everything runs in a folder of its own, on the shipped data, with the commands a user runs.
+Everything runs in a folder of its own, on the shipped data, with the commands a user runs. The blocks of the benchmark
+are written from what `make bench` and `tools/microseconds.py` left in loadtests/results.
 """
 
 import argparse
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "docs" / "numbers.json"
+BENCH = ROOT / "loadtests" / "results" / "bench.json"
+MICROSECONDS = ROOT / "loadtests" / "results" / "microseconds.json"
 CARD = ROOT / "docs" / "model-card.md"
 COST = """
 
@@ -206,8 +209,64 @@ def serving_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-BLOCKS = {"model": model_table, "cost": serving_table, "tried": tried_table, "answer": answer_block}
-FILES = (ROOT / "README.md", ROOT / "docs" / "training.md", CARD)
+def bench_figures(_: dict[str, Any]) -> str:
+    """The ratios of the last `make bench`, as Markdown."""
+    bench = json.loads(BENCH.read_text())
+    lines = ["| ratio, or ms | measured (least–greatest) | aim | met |", "| --- | ---: | ---: | --- |"]
+    for figure in bench["figures"]:
+        value, unit = figure["value"], f" {figure['unit']}" if figure["unit"] else ""
+        shown = f"{value['median']:.3g} ({value['least']:.3g}–{value['greatest']:.3g}){unit}" if value else "–"
+        lines.append(f"| {figure['title']} | {shown} | {figure['reach'] or ''} | {figure['met']} |")
+    machine = bench["machine"]
+    lines += [
+        "",
+        f"`make bench` at {bench['versions']['product']}: {machine['processor']}, server on one core, load from "
+        f"another, {bench['rounds']} rounds of {bench['seconds']:.0f} s a measurement, medians. All of it is in "
+        "`loadtests/results/bench.md`.",
+    ]
+    return "\n".join(lines)
+
+
+def peers_line(_: dict[str, Any]) -> str:
+    """How this server compares, in one sentence."""
+    figures = json.loads(BENCH.read_text())["figures"]
+    # Lines of REST come first, those of gRPC after them under the same names.
+    grpc = next(place for place, figure in enumerate(figures) if figure["title"].startswith("gRPC"))
+    rest = {figure["title"]: figure["value"] for figure in figures[:grpc]}
+    peers = ["BentoML", "KServe", "MLServer", "FastAPI", "MLflow models serve"]
+    times = ", ".join(f"{rest[f'the same: {name}']['median']:.1f} times {name}'s" for name in peers)
+    return (
+        f"Requests of one row a second over REST, beside others in the same run: {times}, and "
+        f"{figures[0]['value']['median']:.2f} of a bare ASGI app's; calls over gRPC "
+        f"{figures[grpc]['value']['median']:.2f} of a bare `grpc.server`'s. `docs/performance.md` says on what, what "
+        "else was measured, and where the microseconds go."
+    )
+
+
+def microseconds_table(_: dict[str, Any]) -> str:
+    """Where a request's time goes, as Markdown: what each stage takes, and what it adds to the one before."""
+    lines = ["| CPU time a request, least of the rounds | µs | more than the stage before |", "| --- | ---: | ---: |"]
+    before = 0.0
+    for stage in json.loads(MICROSECONDS.read_text()):
+        took = stage["least"]
+        compared = stage["stage"] == "uvicorn" or stage["stage"].startswith("bare")
+        first = stage["stage"] in {"protocol", "grpc"}
+        more = "" if compared or first else f"+ {took - before:.0f}"
+        lines.append(f"| {stage['title']} | {took:.0f} | {more} |")
+        before = before if compared else took
+    return "\n".join(lines)
+
+
+BLOCKS = {
+    "model": model_table,
+    "cost": serving_table,
+    "tried": tried_table,
+    "answer": answer_block,
+    "bench": bench_figures,
+    "peers": peers_line,
+    "microseconds": microseconds_table,
+}
+FILES = (ROOT / "README.md", ROOT / "docs" / "training.md", ROOT / "docs" / "performance.md", CARD)
 
 
 def filled(text: str, result: dict[str, Any]) -> str:
