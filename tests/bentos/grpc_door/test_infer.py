@@ -1,3 +1,4 @@
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +9,8 @@ import orjson
 import pytest
 
 from bentos.core import Core
-from bentos.grpc_door import GrpcDoor
+from bentos.errors import PredictionDexError
+from bentos.grpc_door import GrpcDoor, inference, tensors
 from bentos.grpc_door.wire import inference_pb2 as pb
 from bentos.tensor import DTYPES
 from tests import tabular
@@ -282,3 +284,37 @@ def test_too_many_fields_are_refused_before_they_are_decoded(channel: Any) -> No
         grpc.StatusCode.INVALID_ARGUMENT,
         "The message has more fields than any request of this model.",
     )
+
+
+def test_the_quick_way_and_the_long_way_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome(request: pb.ModelInferRequest) -> tuple[Any, ...]:
+        try:
+            name, datatype, data = tensors.tensors(request, 40_000)[0]
+        except PredictionDexError as error:
+            return type(error), str(error)
+        return name, datatype, data.dtype, data.shape, data.tobytes(), data.flags.aligned
+
+    shapes = [[1, 4], [4], [-1, -4], [2, 2], [0, 4], [1, 4, 1], [1 << 62, 4], [10_001, 4]]
+    sizes = [0, 4, 15, 16, 17, 160_016]
+    for datatype, shape, size, parameter, contents in itertools.product(
+        ["FP32", "FP64", "BOOL", "", "BYTES"], shapes, sizes, ["", "own", "shared_memory_region"], [False, True]
+    ):
+        request = pb.ModelInferRequest(raw_input_contents=[bytes(size)])
+        given = request.inputs.add(name="input", datatype=datatype, shape=shape)
+        if parameter:
+            given.parameters[parameter].string_param = "a"
+        if contents:
+            given.contents.SetInParent()
+        usual = outcome(request)
+        with monkeypatch.context() as patched:
+            patched.setattr(tensors, "_usual", lambda *_: None)
+            assert outcome(request) == usual
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 1 << 21])
+def test_fields_written_by_hand_are_read_back(size: int) -> None:
+    content, ids = bytes(size), ["a" * size, "b"]
+    written = inference._field(inference._RAW_CONTENTS, content) + inference._ids(ids)
+    response = pb.ModelInferResponse.FromString(written)
+    assert list(response.raw_output_contents) == [content]
+    assert response.parameters["prediction_ids"].string_param == ",".join(ids)

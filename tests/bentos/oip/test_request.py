@@ -1,9 +1,10 @@
+import random
 from typing import Any
 
 import orjson
 import pytest
 
-from bentos.errors import InvalidInput
+from bentos.errors import InvalidInput, PredictionDexError
 from bentos.oip.request import Asked, Reader
 from bentos.tensor import TensorSpec
 
@@ -96,3 +97,50 @@ def test_a_long_name_is_not_repeated_in_full() -> None:
         read(inputs=[INPUT | {"name": "n" * 1000, "datatype": None}])
     assert len(str(refused.value)) < 250
     assert len(refused.value.details[0]["tensor"]) < 70
+
+
+def test_the_quick_way_and_the_long_way_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader((TensorSpec("input", "FP32", (-1, 4)),), (TensorSpec("value", "FP32", (-1, 1)),), 1000, 16)
+    draw = random.Random(1)  # noqa: S311  no secret
+    quick = 0
+
+    def outcome(body: bytes) -> tuple[Any, ...]:
+        try:
+            asked = reader.read(body, None)
+        except PredictionDexError as error:
+            return type(error), str(error), error.args
+        data = asked.tensors[0].data
+        return asked.tensors[0][:2], data.dtype, data.shape, data.tobytes(), asked[1:]
+
+    for _ in range(4000):
+        body = odd_body(draw)
+        usual = outcome(body)
+        with monkeypatch.context() as patched:
+            patched.setattr(Reader, "_usual", lambda *_: None)
+            assert outcome(body) == usual, body
+        quick += usual[0] == ("input", "FP32") and b'"id"' not in body
+    assert quick > 50
+
+
+def odd_body(draw: random.Random) -> bytes:
+    """An inference request, mostly with something wrong or unusual about it."""
+
+    def pick(good: str, *odd: str) -> str:
+        return draw.choice([good] * len(odd) + [*odd])
+
+    parts = [
+        '"name":' + pick('"input"', '"x"', "1", "null", '"a\\"data\\":"'),
+        '"shape":' + pick("[1,4]", "[4,1]", "[2,2]", "[-1,-4]", "[true,4]", "[1.0,4]", "[4]", "[0,4]", "null"),
+        '"datatype":' + pick('"FP32"', '"FP64"', '"INT32"', '"BOOL"', '"fp32"', "32"),
+        '"data":'
+        + pick(
+            "[1,2.5,-3,0]", "[1e39,1,1,1]", "[3.4028235677973366e38,1,1,1]", "[18446744073709551616,1,1,1]",
+            "[true,1,1,1]", "[null,1,1,1]", '["1",1,1,1]', "[[1,2,3,4]]", "[[1,2],[3,4]]", "[]", "[1,2,3]", "{}", "4",
+        ),
+    ]  # fmt: skip
+    if draw.random() < 0.3:
+        parts.append(draw.choice(['"parameters":{}', '"data":[true,1,1,1]', '"data":[9,9,9,9]', '"x\\"data":[1]']))
+    if draw.random() < 0.3:
+        draw.shuffle(parts)
+    end = pick("]}", '],"id":"q"}', '],"outputs":[]}', ",{}]}", "]} ", "]} x")
+    return f'{{"inputs":[{{{", ".join(parts)}}}{end}'.encode()
