@@ -13,6 +13,8 @@ export UV_PYTHON_DOWNLOADS := never
 ONCE ?=
 K ?=
 ARGS ?=
+CLUSTER ?=
+export CLUSTER
 PYTHON ?=
 export PYTHON
 
@@ -26,7 +28,7 @@ ENVS := .venv/.ready .venv-serving/.ready
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: $(ENVS) ## Train on real duels, gate, package, serve and ask for a prediction; ONCE=1 stops after the answer
@@ -53,6 +55,18 @@ load: $(ENVS) ## Load a running server with Locust and judge it by the SLO; ARGS
 bench: $(ENVS) ## Measure this server beside its peers, each in an environment of its own; ARGS='--quick'
 	.venv/bin/python -m loadtests.bench $(ARGS)
 
+.PHONY: tools
+tools: .venv/.ready ## Have helm, kubectl and promtool in .pdx/bin, built where this machine has none that fits
+	@$(PY) -m k8s.local tools
+
+.PHONY: cluster
+cluster: .venv/.ready ## Bring up a Kubernetes to test on, or mend it; CLUSTER=current takes the one of the kubeconfig
+	@$(PY) -m k8s.local up
+
+.PHONY: cluster-down
+cluster-down: .venv/.ready ## Take the cluster down and leave nothing behind
+	@$(PY) -m k8s.local down
+
 .PHONY: lint
 lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	.venv/bin/ruff check
@@ -75,7 +89,7 @@ fmt: .venv/.ready ## Mend what can be mended: format, import order, safe fixes
 clean: ## Remove environments, caches and .pdx, with the models and runs that are in it
 	rm -rf .venv .venv-serving .pdx training/engine/node_modules
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
-	find bentos loadtests training tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find bentos k8s loadtests training tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv, where the machine has none.
 .pdx/uv/bin/uv: requirements/uv.txt

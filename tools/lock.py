@@ -5,7 +5,7 @@
     python tools/lock.py --upgrade NAME ...  take the newest versions of these packages
     python tools/lock.py --check             no network: exit 1 with a sentence for each fault
 
-Each group is locked under the versions of the group it includes, so that training is tested on what serving runs.
+Each group is locked under the versions of those before it, so that training is tested on what serving runs.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "predictiondex"
-GROUPS = ("uv", "serving", "training", "dev")  # in the order in which they build on each other
+GROUPS = ("uv", "traefik", "serving", "training", "k8s", "dev")  # in the order in which they build on each other
 SERVING_NEVER = frozenset(
     {"mlflow", "mlflow-skinny", "pandas", "scikit-learn"}
 )  # loaded by xgboost where they are found
@@ -152,9 +152,9 @@ def node_faults(path: Path, lock: dict[str, Any]) -> Iterator[str]:
 
 def compile_locks(root: Path, uv: str, upgrade: list[str]) -> None:
     """Lock every group with the program `uv`; `upgrade` holds uv's own options about upgrades."""
-    groups = read_groups(root)
     for group in GROUPS:
-        constraints = [part for other in included(groups, group) for part in ("-c", f"requirements/{other}.txt")]
+        # Also of those it does not include, or a group that includes both could not be locked.
+        constraints = [part for other in GROUPS[: GROUPS.index(group)] for part in ("-c", f"requirements/{other}.txt")]
         command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
         command += ["--no-header", "--excludes", "requirements/exclude.txt", "--group", f"pyproject.toml:{group}"]
         command += [*constraints, *upgrade, "-o", f"requirements/{group}.txt"]

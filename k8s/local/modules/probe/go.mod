@@ -1,0 +1,3 @@
+module predictiondex/probe
+
+go 1.24.0
