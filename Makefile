@@ -13,6 +13,7 @@ export UV_PYTHON_DOWNLOADS := never
 ONCE ?=
 K ?=
 ARGS ?=
+BASE ?=
 CLUSTER ?=
 export CLUSTER
 PYTHON ?=
@@ -37,6 +38,13 @@ demo: $(ENVS) ## Train on real duels, gate, package, serve and ask for a predict
 .PHONY: train
 train: $(ENVS) ## Train every candidate and take the best past the gate into a bento
 	.venv/bin/pdx all
+
+.PHONY: image
+image: $(ENVS) $(ENGINE) ## Build the champion's image and that of training; BASE=IMAGE to build upon, or BASE=local
+	@base='$(BASE)'; [ "$$base" != local ] || base=$$($(PY) -m k8s.images.base); \
+	for what in serving training; do \
+		.venv/bin/pdx image "$$what" $${base:+--base "$$base"} $(ARGS); \
+	done
 
 .PHONY: serve
 serve: $(ENVS) ## Serve the champion on port 3000

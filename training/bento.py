@@ -28,6 +28,9 @@ BENTOFILE = Path("bentofile.yaml")
 MANIFEST = "bento.yaml"
 LOCK = Path("requirements/serving.txt")
 CODE = Path("bentos")
+REQUIREMENTS = Path("env/python/requirements.txt")
+# A label of the bento that is written last: by it a bento is known to be finished.
+MARK = "requirements"
 _DIGITS = 12
 
 
@@ -59,8 +62,8 @@ def store(folder: Path) -> str:
 def build(project: Path, model: str) -> str:
     """Build the bento from ``bentofile.yaml`` with the exact model tag; returns its tag.
 
-    Its version is the model's with a digest of model, code, lock and bentofile, so the same bento is built once. One
-    that a killed process left unfinished in the store is dropped.
+    Its version is the model's with a digest of model, code, lock, bentofile and the image's template, so the same
+    bento is built once. One that a killed process left unfinished in the store is dropped.
 
     Raises:
         BentoMLException: BentoML cannot build it.
@@ -86,7 +89,8 @@ def build(project: Path, model: str) -> str:
 def _digest(project: Path, model: str) -> str:
     sha = hashlib.sha256(model.encode())
     code = (file for file in (project / CODE).rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    for file in [project / BENTOFILE, project / LOCK, *sorted(code)]:
+    template = yaml.safe_load((project / BENTOFILE).read_text("utf-8"))["docker"]["dockerfile_template"]
+    for file in [project / BENTOFILE, project / template, project / LOCK, *sorted(code)]:
         sha.update(f"\n{file.relative_to(project).as_posix()}\n".encode())
         sha.update(hashlib.sha256(file.read_bytes()).digest())
     return sha.hexdigest()[:_DIGITS]
@@ -95,13 +99,13 @@ def _digest(project: Path, model: str) -> str:
 def _drop_unpinned(bento: Path) -> None:
     """Take out the second, hashless requirement of BentoML that it adds to any list of requirements.
 
-    With it, an installer that asks for hashes refuses the whole list. The manifest is last and changes in one step:
-    by it a bento is known to be finished.
+    With it, an installer that asks for hashes refuses the whole list. The manifest is last and changes in one step.
     """
-    for file in (bento / "env/python/requirements.txt", bento / "env/python/requirements.in"):
-        file.write_text(_pinned(file.read_text("utf-8")), encoding="utf-8")
+    file = bento / REQUIREMENTS
+    file.write_text(_pinned(file.read_text("utf-8")), encoding="utf-8")
     table = _manifest(bento)
-    table["image"]["python_requirements"] = _pinned(table["image"]["python_requirements"])
+    # At its end, so that a manifest that was cut off is without it.
+    table["labels"] = {**table.pop("labels"), MARK: "hash-pinned"}
     scratch = bento / f".{MANIFEST}"
     scratch.write_text(yaml.safe_dump(table, sort_keys=False), encoding="utf-8")
     scratch.replace(bento / MANIFEST)
@@ -109,12 +113,11 @@ def _drop_unpinned(bento: Path) -> None:
 
 def _finished(tag: str) -> bool:
     """True where the store has the whole bento, up to the last step of ``_drop_unpinned``."""
+    # Not asked of BentoML, whose own reader fails in ways of its own on a manifest that was cut off.
     try:
-        asked = _manifest(Path(bentoml.bentos.get(tag).path))["image"]["python_requirements"]
-    # BentoML's own errors, and what a manifest lacks that was not written to its end.
-    except (BentoMLException, OSError, KeyError, TypeError, yaml.YAMLError):
+        return MARK in _manifest(Path(os.environ["BENTOML_HOME"]) / "bentos" / tag.replace(":", "/"))["labels"]
+    except (OSError, KeyError, TypeError, yaml.YAMLError):
         return False
-    return bool(asked == _pinned(asked))
 
 
 def _manifest(bento: Path) -> dict[str, Any]:

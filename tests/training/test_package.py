@@ -66,11 +66,8 @@ def test_bento_holds_serving_and_nothing_else(made: Package) -> None:
 
 def test_requirements_are_the_lock(made: Package) -> None:
     lock = (PROJECT / "requirements" / "serving.txt").read_text("utf-8")
-    for text in (
-        (made.folder / "env" / "python" / "requirements.txt").read_text("utf-8"),
-        manifest(made)["image"]["python_requirements"],
-    ):
-        assert requirements(text) == requirements(lock)
+    text = (made.folder / "env" / "python" / "requirements.txt").read_text("utf-8")
+    assert requirements(text) == requirements(lock)
 
 
 def requirements(text: str) -> list[str]:
@@ -117,8 +114,10 @@ def test_other_bundle_is_another_model_and_bento(made: Package, folder: Path, ho
 def leave_line(made: Package) -> None:
     """As BentoML leaves a bento, before the second requirement of it is taken out."""
     table = manifest(made)
-    table["image"]["python_requirements"] += f"bentoml=={version('bentoml')}\n"
+    del table["labels"]["requirements"]
     (made.folder / "bento.yaml").write_text(yaml.safe_dump(table))
+    with (made.folder / "env" / "python" / "requirements.txt").open("a") as file:
+        file.write(f"bentoml=={version('bentoml')}\n")
 
 
 def leave_half(made: Package) -> None:

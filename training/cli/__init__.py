@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from training.cli import all_, bundle, demo, evaluate, gate, package, promote, serve, train
+from training.cli import all_, bundle, demo, evaluate, gate, image, package, promote, serve, train
 from training.cli.dataset import app as dataset_app
 
 # In the order of a model's life.
@@ -16,6 +16,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "promote": promote.command,
     "bundle": bundle.command,
     "package": package.command,
+    "image": image.command,
     "serve": serve.command,
     "all": all_.command,
     "demo": demo.command,

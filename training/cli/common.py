@@ -51,14 +51,15 @@ def refusals() -> Iterator[None]:
     from bentos.errors import PredictionDexError
     from training.dataset.errors import DatasetError
     from training.export import ExportError
+    from training.image_tool import ImageError
     from training.package import PackageError
     from training.registry import RegistryError
     from training.replays import GateError
     from training.settings import SettingsError
 
     known = (
-        DatasetError, ExportError, GateError, MlflowException, PackageError, PredictionDexError, RegistryError,
-        SettingsError,
+        DatasetError, ExportError, GateError, ImageError, MlflowException, PackageError, PredictionDexError,
+        RegistryError, SettingsError,
     )  # fmt: skip
     try:
         yield

@@ -1,0 +1,1 @@
+"""How images are described, and a base for them where no registry can be reached."""
