@@ -148,8 +148,8 @@ def test_every_objective_is_a_series(chart: Chart) -> None:
 
 
 def test_the_load_gate_reads_the_charts_objectives() -> None:
-    read = slo.load(slo.default_file())
-    assert slo.default_file() == CHART / "values.yaml"
+    assert slo.CHART == CHART / "values.yaml"
+    read = slo.load(slo.CHART)
     ours = DEFAULTS["slo"]
     assert (read.availability, read.threshold, read.latency) == (
         ours["availability"]["objective"],
