@@ -247,13 +247,20 @@ def microseconds_table(_: dict[str, Any]) -> str:
     """Where a request's time goes, as Markdown: what each stage takes, and what it adds to the one before."""
     lines = ["| CPU time a request, least of the rounds | µs | more than the stage before |", "| --- | ---: | ---: |"]
     before = 0.0
-    for stage in json.loads(MICROSECONDS.read_text()):
+    result = json.loads(MICROSECONDS.read_text())
+    for stage in result["stages"]:
         took = stage["least"]
         compared = stage["stage"] == "uvicorn" or stage["stage"].startswith("bare")
         first = stage["stage"] in {"protocol", "grpc"}
         more = "" if compared or first else f"+ {took - before:.0f}"
         lines.append(f"| {stage['title']} | {took:.0f} | {more} |")
         before = before if compared else took
+    scrape = result["scrape_ms"]
+    lines += [
+        "",
+        f"A scrape of `/metrics` while the server answers all the rows it can: {scrape['median']:.0f} ms, median of "
+        f"{scrape['scrapes']}; the longest {scrape['greatest']:.0f} ms.",
+    ]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Measures where the microseconds of a request of one row go, and writes them to loadtests/results/microseconds.json.
 
-    .venv/bin/python tools/microseconds.py        about two minutes; needs wrk, and ghz, which `make bench` builds
+    .venv/bin/python tools/microseconds.py        about five minutes; needs wrk, and ghz, which `make bench` builds
 
 Servers that do a little more from one to the next are loaded in turns, each pinned to one core, and their CPU time is
 divided by the requests they answered: other work on the machine adds little to it, unlike to a latency. Stages of REST
@@ -13,6 +13,7 @@ import asyncio
 import gc
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 RESULT: Final = ROOT / "loadtests" / "results" / "microseconds.json"
 SECONDS: Final = 3.0
 ROUNDS: Final = 5
+SCRAPED_SECONDS: Final = 12.0
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 REST: Final = {
     "uvicorn": "uvicorn and an ASGI app with a constant answer",
@@ -271,7 +273,45 @@ def ladder(names: list[str], bundle: Path, trained: "Model") -> dict[str, list[f
     return taken
 
 
-def measure() -> list[dict[str, Any]]:
+def scrapes(bundle: Path, trained: "Model") -> list[float]:
+    """Milliseconds that each scrape of the whole server took while it had as many requests as it could answer."""
+    from threading import Thread
+    from urllib.request import urlopen
+
+    from loadtests.bench import payloads
+    from loadtests.bench.environments import find_wrk
+    from loadtests.bench.load import Generators
+    from loadtests.bench.places import SERVING_PYTHON, STATE, default_cores, environment
+    from loadtests.bench.servers import free_ports
+
+    cores, ports = default_cores(), free_ports()
+    doors = ["--port", str(ports.http), "--grpc-port", str(ports.grpc), "--admin-port", str(ports.admin)]
+    start = [str(SERVING_PYTHON), "-m", "bentos", "--bundle", str(bundle), "--host", "127.0.0.1", *doors]
+    generators = Generators(find_wrk(), None, cores, ROOT / STATE)
+    body = payloads.OIP_JSON.encode(trained.rows[:1])
+    url = f"http://127.0.0.1:{ports.http}/v2/models/model/infer"
+    taken: list[float] = []
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            cores.pin_server(start), cwd=ROOT, env=environment(PDX_STOP_DRAIN_SECONDS="0"), stdout=subprocess.DEVNULL
+        )
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        time.sleep(5)
+        load = Thread(target=generators.http, args=(url, body), kwargs={"connections": 16, "seconds": SCRAPED_SECONDS})
+        load.start()
+        time.sleep(1)
+        while load.is_alive():
+            begun = time.monotonic()
+            with urlopen(f"http://127.0.0.1:{ports.admin}/metrics", timeout=10) as answer:
+                answer.read()
+            taken.append((time.monotonic() - begun) * 1e3)
+            time.sleep(0.2)
+        load.join()
+    return taken[:-1]  # the last one may have come after the load
+
+
+def measure() -> dict[str, Any]:
     """Everything that is written."""
     from loadtests.bench import model
     from loadtests.bench.places import STATE
@@ -281,10 +321,15 @@ def measure() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         bundle = product_bundle(Path(scratch) / "bundle", trained)
         stages_taken = {**ladder([*REST], bundle, trained), **ladder([*GRPC], bundle, trained)}
-    return [
+        scraped = scrapes(bundle, trained)
+    stages = [
         {"stage": name, "title": {**REST, **GRPC}[name], "least": min(each), "greatest": max(each)}
         for name, each in stages_taken.items()
     ]
+    return {
+        "stages": stages,
+        "scrape_ms": {"scrapes": len(scraped), "median": statistics.median(scraped), "greatest": max(scraped)},
+    }
 
 
 def main() -> int:
@@ -299,8 +344,9 @@ def main() -> int:
         return 0
     result = measure()
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    for each in result:
+    for each in result["stages"]:
         print(f"{each['least']:6.1f} µs  {each['title']}")
+    print(result["scrape_ms"])
     return 0
 
 
