@@ -1,5 +1,7 @@
 """The three doors of a process, made of its settings, and the model that is put behind them."""
 
+import contextlib
+import ctypes
 import gc
 import logging
 import sys
@@ -25,6 +27,9 @@ from bentos.watchdog import Watchdog
 _SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps Python to itself while others wait; with its default of 5 ms, a row of the REST loop would
 wait that long for a batch or a gRPC call."""
+
+_M_ARENA_MAX: Final = -8
+_ARENAS: Final = 2
 
 _COLLECT_EVERY: Final = 50_000
 """New objects between two looks for garbage: a long JSON body has a million, and none of them is garbage."""
@@ -56,6 +61,7 @@ class Doors:
             SettingsError: a file of keys, or an address, cannot be had.
         """
         sys.setswitchinterval(_SWITCH_SECONDS)
+        _bound_arenas()
         metrics = Metrics()
         keys = None if settings.auth.keys_file is None else Keys.open(settings.auth.keys_file)
         if keys is not None:
@@ -83,6 +89,15 @@ class Doors:
         gc.set_threshold(_COLLECT_EVERY)
         state.core = core
         log.info("ready with %s version %s", name, version)
+
+
+def _bound_arenas() -> None:
+    """Let the threads of gRPC share glibc's heaps; with one each, memory grew by some 5 % in its first ten minutes.
+
+    Source: mallopt(3). Another C library, or another system, has no such setting and needs none.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def limits_of(http: Http) -> Limits:
