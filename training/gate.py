@@ -5,12 +5,14 @@ XGBoost, calibration and symmetrisation included. They answer the same replayed 
 pairings of one unordered species pair depend on each other, so every interval is clustered by it.
 """
 
+import math
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,11 @@ from training.replays import GateError, Replays
 from training.statistics import clustered_mean
 from training.verdict import FILE, PENDING, Criterion, Stamp, Verdict
 
+SLOWDOWN: Final = "PDX_GATE_SLOWDOWN"
+"""Variable that widens the bounds of time on a machine that is slower, or shared with others that take its caches."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Bounds:
     """What the gate asks. The floors hold whether there is a champion or not, so margins cannot add up for ever.
 
@@ -56,6 +61,22 @@ class Bounds:
     mebibytes: float = 64.0
     usual_ms: float = 2.5
     largest_ms: float = 10.0
+
+    @classmethod
+    def here(cls) -> "Bounds":
+        """The bounds, those of time as many times wider as ``PDX_GATE_SLOWDOWN`` says of this machine.
+
+        Raises:
+            GateError: it is no number from 1 on.
+        """
+        given = os.environ.get(SLOWDOWN) or "1"
+        try:
+            factor = float(given)
+        except ValueError:
+            factor = math.nan
+        if not 1 <= factor < math.inf:
+            raise GateError(f"{SLOWDOWN} is a number from 1 on, not {given!r}.")
+        return cls(usual_ms=cls.usual_ms * factor, largest_ms=cls.largest_ms * factor)
 
 
 def compare(
@@ -144,7 +165,7 @@ def judge(
     Raises:
         UnknownName: a version's dex does not know a species or an attack of the replay set.
     """
-    bounds = bounds or Bounds()
+    bounds = bounds or Bounds.here()
     criteria = compare(
         show(challenger, replays), show(champion, replays) if champion else None, replays.clusters, bounds
     )

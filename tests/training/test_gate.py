@@ -385,3 +385,17 @@ def test_unknown_version_is_one_sentence(pdx: typer.Typer, registry: Registry, r
     assert result.exit_code == 2
     assert result.stderr.startswith("There is no version 99 of battle")
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("given", ["0.5", "fast", "inf", "nan"])
+def test_a_slowdown_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("PDX_GATE_SLOWDOWN", given)
+    with pytest.raises(GateError, match=f"PDX_GATE_SLOWDOWN is a number from 1 on, not '{given}'"):
+        Bounds.here()
+
+
+def test_a_slow_machine_has_wider_bounds_of_time_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PDX_GATE_SLOWDOWN", raising=False)
+    assert Bounds.here() == Bounds()
+    monkeypatch.setenv("PDX_GATE_SLOWDOWN", "3")
+    assert Bounds.here() == Bounds(usual_ms=7.5, largest_ms=30.0)
