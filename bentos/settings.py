@@ -88,7 +88,8 @@ class Limit(_Group):
     """What one request, and all of them together, may ask of the process, through every door.
 
     Attributes:
-        rows: rows of one request; more are answered with 413, or INVALID_ARGUMENT.
+        rows: rows of one request of tensors or records; more are answered with 413, or INVALID_ARGUMENT. The pairings
+            of a duel are bounded by its two species.
         in_flight: requests whose answers are being made, of one door; one more is answered with 503 and Retry-After,
             or RESOURCE_EXHAUSTED.
         nesting: how deep arrays and objects of a JSON body may lie in each other.
