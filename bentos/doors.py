@@ -92,7 +92,7 @@ class Doors:
 
 
 def _bound_arenas() -> None:
-    """Let the threads of gRPC share glibc's heaps; with one each, memory grew by some 5 % in its first ten minutes.
+    """Let the threads of gRPC share glibc's heaps; with one each, memory goes on growing for minutes.
 
     Source: mallopt(3). Another C library, or another system, has no such setting and needs none.
     """
