@@ -20,12 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "predictiondex"
 GROUPS = ("uv", "traefik", "serving", "training", "k8s", "dev")  # in the order in which they build on each other
+PARTS = frozenset({"common"})  # only included by others, so without a lock
+BUILT_ON = {"training": ("serving",), "dev": ("training", "k8s")}  # whose packages a group has, in the same versions
+# Distributions of one module, which own the same files: one environment may hold one of them.
+SAME_MODULE = {"xgboost-cpu": "xgboost"}
+PLATFORMS = ("darwin", "linux", "win32")  # values of sys_platform
 SERVING_NEVER = frozenset(
     {"mlflow", "mlflow-skinny", "pandas", "scikit-learn"}
 )  # loaded by xgboost where they are found
@@ -42,11 +48,13 @@ class Lock:
 
     Attributes:
         versions: Each package's pinned versions: more than one where they depend on the Python version.
+        markers: Of each package, the environments that it is for, a marker a pin; an empty one is all.
         direct: Packages that the group itself asks for, by uv's annotations.
         faults: Sentences about lines that do not belong into a lock.
     """
 
     versions: dict[str, set[str]] = field(default_factory=dict)
+    markers: dict[str, list[str]] = field(default_factory=dict)
     direct: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
 
@@ -64,6 +72,7 @@ def read_lock(text: str, group: str) -> Lock:
                 lock.faults.append(f"{where}: the package before it has no hash.")
             name, hashes = pin["name"], 0
             lock.versions.setdefault(name, set()).add(pin["version"])
+            lock.markers.setdefault(name, []).append(pin["marker"] or "")
         elif HASH.fullmatch(line):
             hashes += 1
         elif COMMENT.fullmatch(line):
@@ -76,15 +85,11 @@ def read_lock(text: str, group: str) -> Lock:
     return lock
 
 
-def included(groups: dict[str, list[Any]], group: str) -> list[str]:
-    """The groups that `group` includes directly."""
-    return [entry["include-group"] for entry in groups[group] if isinstance(entry, dict)]
-
-
 def requirements(groups: dict[str, list[Any]], group: str) -> list[Requirement]:
     """All requirements of `group`, those of the groups it includes too."""
     own = [Requirement(entry) for entry in groups[group] if isinstance(entry, str)]
-    return own + [requirement for other in included(groups, group) for requirement in requirements(groups, other)]
+    included = [entry["include-group"] for entry in groups[group] if isinstance(entry, dict)]
+    return own + [requirement for other in included for requirement in requirements(groups, other)]
 
 
 def read_groups(root: Path) -> dict[str, list[Any]]:
@@ -111,11 +116,35 @@ def group_faults(group: str, lock: Lock, asked: list[Requirement]) -> Iterator[s
                 yield f"requirements/{group}.txt: {pin} is not what its group asks: {requirement}."
 
 
+def installed(lock: Lock, name: str, platform: str) -> bool:
+    """Whether an environment on `platform`, a value of sys_platform, gets a package from `lock`."""
+    markers = lock.markers.get(name, ())
+    return any(not marker or Marker(marker).evaluate({"sys_platform": platform}) for marker in markers)
+
+
+def module_faults(group: str, lock: Lock) -> Iterator[str]:
+    """Where one environment would get two distributions of one module."""
+    for one, other in SAME_MODULE.items():
+        for platform in PLATFORMS:
+            if installed(lock, one, platform) and installed(lock, other, platform):
+                yield f"requirements/{group}.txt: {one} and {other} are one module, and both would be on {platform}."
+
+
+def build_faults(group: str, lock: Lock, other: str, under: Lock) -> Iterator[str]:
+    """What a lock lacks of another that it is built on, or has in another version."""
+    for name, versions in sorted(under.versions.items()):
+        same = SAME_MODULE.get(name, name)
+        if versions not in (lock.versions.get(name), lock.versions.get(same)):
+            of = f" of {name}" if same != name else ""
+            yield f"requirements/{group}.txt: {same} differs from that{of} in requirements/{other}.txt."
+
+
 def check(root: Path) -> list[str]:
     """Check the locks under `root` without a network; returns a sentence for each fault."""
     groups = read_groups(root)
     faults = [
-        f"pyproject.toml: group {group} has no lock; add it to tools/lock.py." for group in groups.keys() - set(GROUPS)
+        f"pyproject.toml: group {group} has no lock; add it to tools/lock.py."
+        for group in groups.keys() - set(GROUPS) - PARTS
     ]
     never = excluded(root)
     locks: dict[str, Lock] = {}
@@ -131,10 +160,10 @@ def check(root: Path) -> list[str]:
         faults += [
             f"requirements/{group}.txt: {name} must not be in it." for name in sorted(banned & lock.versions.keys())
         ]
-        for other in included(groups, group):
-            for name, versions in sorted(locks[other].versions.items()) if other in locks else ():
-                if lock.versions.get(name) != versions:
-                    faults.append(f"requirements/{group}.txt: {name} differs from requirements/{other}.txt.")
+        faults += module_faults(group, lock)
+        for other in BUILT_ON.get(group, ()):
+            if other in locks:
+                faults += build_faults(group, lock, other, locks[other])
     for path in sorted(root.glob("*/**/package-lock.json")):
         if "node_modules" not in path.parts:
             faults += node_faults(path.relative_to(root), json.loads(path.read_text()))
