@@ -12,10 +12,10 @@ import subprocess
 import tarfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _NAMESPACES = ("pid", "ipc", "uts", "mount")
 _STOP_WITHIN_S = 30
@@ -40,18 +40,42 @@ def unpack(archive: Path, root: Path) -> dict[str, Any]:
     return configuration
 
 
+def volume(folder: Path, configuration: Mapping[str, Any]) -> Path:
+    """Make a folder that belongs to the image's user, as a kubelet does by fsGroup; returns it."""
+    user, _, group = configuration["User"].partition(":")
+    folder.mkdir(parents=True)
+    os.chown(folder, int(user), int(group or user))
+    return folder
+
+
 @contextmanager
 def running(
-    root: Path, configuration: Mapping[str, Any], *words: str, variables: Mapping[str, str]
+    root: Path,
+    configuration: Mapping[str, Any],
+    *words: str,
+    variables: Mapping[str, str],
+    entrypoint: Sequence[str] | None = None,
+    volumes: Mapping[str, Path] | None = None,
+    output: IO[str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the entrypoint with further words; killed at the end where it still runs."""
+    """Run the entrypoint with further words; killed at the end where it still runs.
+
+    Args:
+        root: the unpacked image; several containers may run on it.
+        configuration: of the image.
+        words: arguments of the entrypoint.
+        variables: set beside those of the image.
+        entrypoint: instead of the image's, as a pod's ``command``.
+        volumes: folders that may be written, by the path of their mount.
+        output: gets stdout and stderr; the test's own by default.
+    """
     user, _, group = configuration["User"].partition(":")
     tmpfs = ["nosuid", "nodev", "mode=1777"]
     spec = {
         "ociVersion": "1.0.2",
         "process": {
             "user": {"uid": int(user), "gid": int(group or user)},
-            "args": [*configuration["Entrypoint"], *words],
+            "args": [*(entrypoint or configuration["Entrypoint"]), *words],
             "env": [*configuration["Env"], *(f"{name}={value}" for name, value in variables.items())],
             "cwd": configuration["WorkingDir"],
             "noNewPrivileges": True,
@@ -63,13 +87,18 @@ def running(
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             {"destination": "/dev/shm", "type": "tmpfs", "source": "tmpfs", "options": tmpfs},  # noqa: S108
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": tmpfs},  # noqa: S108
+            *(
+                {"destination": inside, "type": "bind", "source": str(folder), "options": ["rbind", "nosuid", "nodev"]}
+                for inside, folder in (volumes or {}).items()
+            ),
         ],
         "linux": {"namespaces": [{"type": kind} for kind in _NAMESPACES]},
     }
-    bundle = root.parent
-    (bundle / "config.json").write_text(json.dumps(spec))
     name = f"pdx-{uuid.uuid4().hex[:12]}"
-    process = subprocess.Popen(["runc", "run", "--bundle", bundle, name])
+    bundle = root.parent / name
+    bundle.mkdir()
+    (bundle / "config.json").write_text(json.dumps(spec))
+    process = subprocess.Popen(["runc", "run", "--bundle", bundle, name], stdout=output, stderr=output)
     try:
         yield process
     finally:
@@ -77,6 +106,7 @@ def running(
             subprocess.run(["runc", "kill", name, "KILL"], check=False, capture_output=True)
             process.wait(_STOP_WITHIN_S)
         subprocess.run(["runc", "delete", "--force", name], check=False, capture_output=True)
+        shutil.rmtree(bundle)
 
 
 def wait_for_python(process: subprocess.Popen[bytes], within_s: float = 20) -> None:

@@ -24,6 +24,7 @@ class What(StrEnum):
 
     SERVING = "serving"
     TRAINING = "training"
+    ROLLOUT = "rollout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Built:
     """The record of an image, which is written beside its bill of materials.
 
     Attributes:
-        image: serving or training.
+        image: serving, training or rollout.
         reference: name and tag; the tag is the model's version and the code's.
         id: digest of the image's configuration, which names the digests of all layers: equal in every store.
         digest: digest of the manifest in the registry, which the chart takes as ``image.digest``; None until pushed.
@@ -104,6 +105,16 @@ def training(options: Options, tool: Tool) -> Built:
     """
     with tempfile.TemporaryDirectory(prefix="pdx-image-") as scratch:
         return _build(What.TRAINING, image_context.training(Path(scratch) / "context"), options, tool)
+
+
+def rollout(options: Options, tool: Tool) -> Built:
+    """Build the image of rollouts from the checkout and the programs of ``make tools``.
+
+    Raises:
+        ImageError: it cannot be built.
+    """
+    with tempfile.TemporaryDirectory(prefix="pdx-image-") as scratch:
+        return _build(What.ROLLOUT, image_context.rollout(Path(scratch) / "context"), options, tool)
 
 
 def _build(what: What, context: Context, options: Options, tool: Tool) -> Built:

@@ -10,7 +10,10 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from training import image_go
+
 _DPKG: Final = "var/lib/dpkg/status"
+_PROGRAMS: Final = PurePosixPath("app/bin")  # where our images have programs that no package brought
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,7 +21,7 @@ class Package:
     """An installed package.
 
     Attributes:
-        kind: ``deb``, ``npm`` or ``pypi``, as package URLs name it.
+        kind: ``deb``, ``golang``, ``npm`` or ``pypi``, as package URLs name it.
         name: as its registry names it.
         version: in its registry's spelling.
         license: SPDX expression or name, where it says one.
@@ -71,6 +74,8 @@ def read(archive: Path) -> Contents:
             packages.add(_python(content().decode()))
         elif path.name == "package.json" and _is_node_package(path):
             packages |= _node(content())
+        elif path.parent == _PROGRAMS:
+            packages |= {Package("golang", module.path, module.version) for module in image_go.modules(content())}
     packages |= set(_debian(debian))
     return Contents(f"sha256:{hashlib.sha256(raw).hexdigest()}", json.loads(raw), size, sorted(packages))
 

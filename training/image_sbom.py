@@ -52,6 +52,8 @@ def purl(package: Package) -> str:
     """The package URL (https://github.com/package-url/purl-spec)."""
     namespace = "debian/" if package.kind == "deb" else ""
     name = package.name.replace("_", "-") if package.kind == "pypi" else package.name
+    if package.kind == "golang":
+        name = name.lower()
     url = f"pkg:{package.kind}/{namespace}{quote(name, safe='/')}@{quote(package.version, safe='')}"
     return f"{url}?arch={package.architecture}" if package.architecture else url
 

@@ -5,7 +5,8 @@ ARG BASE=docker.io/library/python:3.11-slim
 FROM ${BASE} AS dependencies
 COPY env/python/requirements.txt /build/requirements.txt
 # pip stays in an environment of its own. Without resolving, since the lock is complete and leaves out NCCL on purpose.
-# Bytecode is checked by nothing: the times of files say no more than when the image was built.
+# Tests of packages are left out. Bytecode is compiled by one process, since of several each would write it a little
+# differently from build to build, and checked by nothing: the times of files say no more than when the image was built.
 # The first process of a container ignores SIGTERM until it has a handler. The server sets its own once it loads; until
 # then, and in any other Python here that is the first process, there is nothing to finish. So no tini is needed: the
 # server starts no processes that would have to be reaped.
@@ -15,6 +16,7 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,
     && PIP_CONFIG_FILE=/run/secrets/pip.conf /build/pip/bin/python -m pip --python /app/venv/bin/python install \
         --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps --only-binary :all: \
         --require-hashes --requirement /build/requirements.txt \
+    && find /app/venv/lib -depth -type d -name tests -exec rm -r {} + \
     && /app/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib \
     && printf '%s\n' "import os, signal; os.getpid() == 1 and signal.signal(signal.SIGTERM, lambda n, _: os._exit(128 + n))" \
         >"$(/app/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first-process.pth" \

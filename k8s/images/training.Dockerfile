@@ -3,7 +3,7 @@ ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS dependencies
 COPY requirements.txt /build/requirements.txt
-# As in the image of serving: the lock is complete, pip stays in an environment of its own, and SIGTERM ends the first
+# As in the image of serving: the lock is complete, tests of packages are left out, pip stays in an environment of its own, and SIGTERM ends the first
 # process, which would otherwise ignore it.
 RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca.crt \
     python3 -m venv /build/pip \
@@ -11,6 +11,7 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,
     && PIP_CONFIG_FILE=/run/secrets/pip.conf /build/pip/bin/python -m pip --python /app/venv/bin/python install \
         --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps --only-binary :all: \
         --require-hashes --requirement /build/requirements.txt \
+    && find /app/venv/lib -depth -type d -name tests -exec rm -r {} + \
     && /app/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib \
     && printf '%s\n' "import os, signal; os.getpid() == 1 and signal.signal(signal.SIGTERM, lambda n, _: os._exit(128 + n))" \
         >"$(/app/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first-process.pth" \

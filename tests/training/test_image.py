@@ -3,23 +3,18 @@
 import json
 import os
 import shutil
-import signal
 import stat
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from bentos.bundle import Bundle
-from bentos.contract import CONTRACT_FILE
-from tests import bundles, containers
-from tests.tracking import free_port
+from tests import bundles
+from tests.training import images
 from training import image, image_archive, image_pip, image_sbom
 from training.image import Built, Options
 from training.image_archive import Package
@@ -106,6 +101,8 @@ def test_a_machine_without_settings_gives_pip_none(settings: Path) -> None:
         (Package("pypi", "typing_extensions", "4.15.0"), "pkg:pypi/typing-extensions@4.15.0"),
         (Package("deb", "libstdc++6", "1:12.2-1+b1", architecture="amd64"),
          "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2-1%2Bb1?arch=amd64"),
+        (Package("golang", "github.com/Masterminds/semver/v3", "v3.4.0"),
+         "pkg:golang/github.com/masterminds/semver/v3@v3.4.0"),
         (Package("npm", "@types/node", "20.1.0"), "pkg:npm/%40types/node@20.1.0"),
     ],
 )  # fmt: skip
@@ -119,25 +116,9 @@ def test_a_time_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         image._epoch()
 
 
-def needed() -> None:
-    """Skip where buildah, debootstrap or root is missing."""
-    lacking = [
-        name for name in ("buildah", "debootstrap") if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    ]
-    if lacking or os.geteuid() != 0:
-        pytest.skip(
-            f"images are built here by root with buildah and debootstrap; missing: {', '.join(lacking) or 'root'}"
-        )
-
-
 @pytest.fixture(scope="module")
 def base() -> str:
-    needed()
-    done = subprocess.run(
-        [sys.executable, "-m", "k8s.images.base"], cwd=PROJECT, check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return images.base()
 
 
 @pytest.fixture(scope="module")
@@ -157,18 +138,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def built(folder: Path, bundle: Path, project: Path, base: str, *, cached: bool = True) -> Built:
-    options = Options(
-        base, "localhost/predictiondex/test", folder / "images", archive=folder / "image.tar", cached=cached
-    )
-    tool = choose("buildah")
-    try:
-        return image.serving(package(bundle, folder / "bentoml", project=project), options, tool)
-    finally:
-        reference = json.loads((folder / "images/serving.json").read_text())["reference"]
-        subprocess.run([tool.path, "rmi", "--force", reference], check=False, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def first(
     tmp_path_factory: pytest.TempPathFactory, bundle: Path, small: Path, base: str
@@ -178,13 +147,13 @@ def first(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_INDEX_URL", f"https://user:{PASSWORD}@index.invalid/simple")
         patch.delenv("SOURCE_DATE_EPOCH", raising=False)
-        yield built(folder, bundle, small, base), folder / "image.tar"
+        yield images.built(folder, base, bundle=bundle, project=small), folder / "image.tar"
 
 
 def test_same_inputs_make_the_same_image(
     first: tuple[Built, Path], tmp_path: Path, bundle: Path, small: Path, base: str
 ) -> None:
-    again = built(tmp_path, bundle, small, base, cached=False)
+    again = images.built(tmp_path, base, bundle=bundle, project=small, cached=False)
     assert (again.reference, again.id) == (first[0].reference, first[0].id)
 
 
@@ -253,6 +222,13 @@ def test_bill_of_materials_lists_packages_and_model(first: tuple[Built, Path]) -
     assert found["battle"]["type"] == "machine-learning-model"
 
 
+def test_bill_of_materials_follows_its_schema(first: tuple[Built, Path]) -> None:
+    text = Path(first[0].sbom).read_text()
+    validator = JsonStrictValidator(SchemaVersion.V1_5)
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"type": "library"', '"type": "package"', 1)) is not None
+
+
 def test_record_is_written_beside_it(first: tuple[Built, Path]) -> None:
     made, archive = first
     record = json.loads(Path(made.sbom).with_name("serving.json").read_text())
@@ -268,7 +244,7 @@ def test_an_image_that_is_too_large_is_told(first: tuple[Built, Path], monkeypat
 
 
 def test_a_build_that_fails_is_one_sentence(tmp_path: Path, bundle: Path, small: Path) -> None:
-    needed()
+    images.needed()
     options = Options("localhost/predictiondex/is-not-there:1", "localhost/predictiondex/test", tmp_path)
     with pytest.raises(ImageError, match="buildah build ended with status"):
         image.serving(package(bundle, tmp_path / "bentoml", project=small), options, choose("buildah"))
@@ -280,50 +256,3 @@ def test_template_of_another_image_makes_another_bento(tmp_path: Path, bundle: P
     template = other / yaml.safe_load((other / "bentofile.yaml").read_text())["docker"]["dockerfile_template"]
     template.write_text(template.read_text() + "# more\n")
     assert package(bundle, tmp_path / "bentoml", project=other).bento != before.bento
-
-
-def ready(port: int, process: subprocess.Popen[bytes]) -> bool:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    return False
-
-
-@pytest.mark.e2e
-@pytest.mark.timeout(900)
-def test_image_serves_and_ends_as_a_kubelet_wants(tmp_path: Path, bundle: Path, base: str) -> None:
-    if why := containers.missing():
-        pytest.skip(why)
-    made = built(tmp_path, bundle, PROJECT, base)
-    configuration = containers.unpack(tmp_path / "image.tar", tmp_path / "root")
-    http, grpc, admin = free_port(), free_port(), free_port()
-    words = ("--host", "127.0.0.1", "--port", str(http), "--grpc-port", str(grpc), "--admin-port", str(admin))
-    with containers.running(tmp_path / "root", configuration, *words, variables={}) as process:
-        assert ready(admin, process)
-        asked = subprocess.run(
-            [
-                sys.executable,
-                PROJECT / "helm/serving/files/predict.py",
-                f"http://127.0.0.1:{http}",
-                f"127.0.0.1:{grpc}",
-            ],
-            env={"PDX_BUNDLE": str(bundle), "PYTHONPATH": str(PROJECT)},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert asked.returncode == 0, asked.stderr
-        assert asked.stdout.count("as its bundle says") == 2
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    with containers.running(tmp_path / "root", configuration, *words, variables={}) as process:
-        # Long before the server has set its own handler, and after Python has read its site packages.
-        containers.wait_for_python(process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in {0, 128 + signal.SIGTERM}
-    assert (tmp_path / "root/app/bundle" / CONTRACT_FILE).is_file()
-    assert made.complaint() is None

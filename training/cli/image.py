@@ -1,4 +1,4 @@
-"""``pdx image``: the image of a model in service, or of training."""
+"""``pdx image``: the image of a model in service, of training, or of rollouts."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,8 @@ from training.cli.common import FAILED, Home, TrackingUri, refusals, tell
 
 def command(
     what: Annotated[
-        Literal["serving", "training"], typer.Argument(help="The model in service, or `pdx` with the duel engine.")
+        Literal["serving", "training", "rollout"],
+        typer.Argument(help="The model in service, `pdx` with the duel engine, or helm and kubectl with our driver."),
     ] = "serving",
     bundle: Annotated[
         Path | None,
@@ -24,12 +25,16 @@ def command(
             show_default=False,
         ),
     ] = None,
-    repository: Annotated[
-        str | None,
+    registry: Annotated[
+        str,
         typer.Option(
-            help="Name of the image, without a tag; localhost/predictiondex/serving (or training) by default.",
-            show_default=False,
+            help="Where the image belongs: a registry, and a folder in it. Its name there is serving, training or "
+            "rollout.",
+            envvar="PDX_IMAGE_REGISTRY",
         ),
+    ] = "localhost/predictiondex",
+    repository: Annotated[
+        str | None, typer.Option(help="Whole name of the image, without a tag, instead.", show_default=False)
     ] = None,
     tool: Annotated[
         Literal["docker", "podman", "buildah"] | None,
@@ -55,13 +60,13 @@ def command(
     from training.registry import Registry
 
     with refusals():
-        if what == "training" and bundle is not None:
-            raise image_tool.ImageError("The image of training holds no bundle; leave --bundle out.")
+        if what != "serving" and bundle is not None:
+            raise image_tool.ImageError(f"The image of {what} holds no bundle; leave --bundle out.")
         # Before anything that takes minutes.
         chosen = image_tool.choose(tool)
         options = image.Options(
             base=base or image.BASE,
-            repository=repository or f"localhost/predictiondex/{what}",
+            repository=repository or f"{registry.rstrip('/')}/{what}",
             folder=settings.home_folder(home) / "images",
             archive=archive,
             push=push,
@@ -69,6 +74,8 @@ def command(
         )
         if what == "training":
             built = image.training(options, chosen)
+        elif what == "rollout":
+            built = image.rollout(options, chosen)
         else:
             if bundle is None:
                 places = settings.resolve(tracking_uri, home)

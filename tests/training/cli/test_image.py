@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import bundles
+from tests import bundles, commands
 from tests.commands import Pdx
 
 
@@ -16,7 +16,7 @@ def no_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_tool")
-@pytest.mark.parametrize("what", ["serving", "training"])
+@pytest.mark.parametrize("what", ["serving", "training", "rollout"])
 def test_without_a_tool_nothing_is_begun(pdx: Pdx, what: str) -> None:
     done = pdx("image", what, status=2)
     assert done.stderr == (
@@ -30,12 +30,14 @@ def test_a_tool_that_is_not_there_is_refused(pdx: Pdx) -> None:
     assert "podman is not installed or does not answer" in pdx("image", "--tool", "podman", status=2).stderr
 
 
-def test_the_training_image_takes_no_bundle(pdx: Pdx, tmp_path: Path) -> None:
-    assert "holds no bundle" in pdx("image", "training", "--bundle", str(tmp_path), status=2).stderr
+@pytest.mark.parametrize("what", ["training", "rollout"])
+def test_other_images_take_no_bundle(pdx: Pdx, what: str, tmp_path: Path) -> None:
+    refused = pdx("image", what, "--bundle", str(tmp_path), status=2)
+    assert refused.stderr == f"The image of {what} holds no bundle; leave --bundle out.\n"
 
 
 def test_an_unknown_image_is_refused(pdx: Pdx) -> None:
-    assert "'rollout'" in pdx("image", "rollout", status=2).stderr
+    assert "'rollout'" in pdx("image", "page", status=2).stderr
 
 
 RECORDING = """#!{python}
@@ -74,6 +76,19 @@ def test_it_prints_id_and_digest(pdx: Pdx, tmp_path: Path, monkeypatch: pytest.M
     # Of the two bytes {}, which are this image's configuration.
     assert "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a" in done.stdout
     assert f"its digest in the registry sha256:{'0' * 64}." in done.stdout
+
+
+def test_all_images_are_named_under_one_registry(pdx: Pdx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker(tmp_path, 10, monkeypatch)
+    bundle = str(bundles.write(tmp_path / "bundle"))
+    with monkeypatch.context() as patch:
+        plain = commands.environment
+        setting = {"PDX_IMAGE_REGISTRY": "registry.invalid/team/"}
+        patch.setattr(commands, "environment", lambda home: plain(home) | setting)
+        done = pdx("image", "--bundle", bundle, "--tool", "docker")
+    assert "Image registry.invalid/team/serving:1-" in done.stdout
+    done = pdx("image", "--bundle", bundle, "--tool", "docker", "--registry", "other.invalid")
+    assert "Image other.invalid/serving:1-" in done.stdout
 
 
 def test_an_image_that_is_too_large_ends_with_1(pdx: Pdx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
