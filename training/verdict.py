@@ -49,6 +49,10 @@ class Criterion(_Part):
         """Whether the bound holds; NaN never passes."""
         return self.judged <= self.bound if self.relation == "≤" else self.judged >= self.bound
 
+    def reason(self) -> str:
+        """What is asked, the figure and its bound, in one line."""
+        return f"{self.name}: {_figure(self.judged)}, asked {self.relation} {_figure(self.bound)}"
+
 
 class Verdict(_Part):
     """The gate's answer on one version.
@@ -149,6 +153,7 @@ class Stamp(BaseModel):
         against: the champion of then, None where there was none.
         dataset_digest: of the replay set.
         created: ISO 8601, UTC.
+        reasons: why it is a no, a line for each criterion that does not hold.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -157,6 +162,7 @@ class Stamp(BaseModel):
     against: str | None
     dataset_digest: str
     created: str
+    reasons: tuple[str, ...] = ()
 
     @classmethod
     def on(cls, verdict: Verdict) -> Self:
@@ -166,6 +172,7 @@ class Stamp(BaseModel):
             against=verdict.against,
             dataset_digest=verdict.dataset_digest,
             created=verdict.created.isoformat(timespec="seconds"),
+            reasons=tuple(criterion.reason() for criterion in verdict.criteria if not criterion.passed),
         )
 
     @classmethod

@@ -284,6 +284,7 @@ def test_verdict_is_logged_and_opens_promotion(registry: Registry, replays: Repl
     stamp = Stamp.of(registry.version("2").tags)
     assert stamp is not None
     assert (stamp.passed, stamp.against, stamp.dataset_digest) == (True, "1", replays.digest)
+    assert stamp.reasons == ()
     assert promote(registry, "2", replays.digest).moved
 
 
@@ -291,6 +292,12 @@ def test_newest_is_judged_and_a_no_closes_promotion(registry: Registry, replays:
     promote(registry, "1", replays.digest, why="start")
     verdict = run(registry, replays, tmp_path, bounds=BOUNDS)
     assert (verdict.version, verdict.against, verdict.passed) == ("3", "1", False)
+    stamp = Stamp.of(registry.version("3").tags)
+    assert stamp is not None
+    assert not stamp.passed
+    failed = [criterion for criterion in verdict.criteria if not criterion.passed]
+    assert [reason.partition(":")[0] for reason in stamp.reasons] == [criterion.name for criterion in failed]
+    assert any(reason.endswith(f"asked {failed[0].relation} {failed[0].bound:.4f}") for reason in stamp.reasons)
     with pytest.raises(PromotionRefused, match="said no"):
         promote(registry, "3", replays.digest)
     assert registry.champion() == "1"

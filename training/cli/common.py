@@ -1,16 +1,20 @@
 """What the commands share: options that mean the same everywhere, and one way to say what went wrong."""
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 FAILED = 1
 REFUSED = 2
+JUDGED_NO = 3
+"""The gate's no where training ran as well: a Python that breaks down ends with 1, which a Job must tell apart."""
+_KUBERNETES: Final = Path("/dev/termination-log")
 
 TrackingUri = Annotated[
     str | None,
@@ -36,6 +40,16 @@ class Bad(StrEnum):
 def tell(line: str) -> None:
     """Say one line of progress."""
     typer.echo(line)
+
+
+def leave(sentence: str) -> None:
+    """Leave the last word where ``kubectl describe`` shows it: in ``PDX_TERMINATION_LOG``, or Kubernetes' own file."""
+    given = os.environ.get("PDX_TERMINATION_LOG")
+    # Kubernetes mounts the file; made by us it would be a stray file in /dev of some other machine.
+    target = Path(given) if given else _KUBERNETES if _KUBERNETES.exists() else None
+    if target is not None:
+        with suppress(OSError):
+            target.write_text(f"{sentence}\n", "utf-8", errors="backslashreplace")
 
 
 def _without_password(text: str) -> str:
@@ -64,5 +78,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except known as error:
-        typer.secho(_without_password(str(error)), fg=typer.colors.RED, err=True)
+        sentence = _without_password(str(error))
+        typer.secho(sentence, fg=typer.colors.RED, err=True)
+        leave(sentence)
         raise typer.Exit(REFUSED) from error

@@ -1,11 +1,14 @@
 """``pdx gate``: may this version become the champion?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from training.cli.common import FAILED, Home, TrackingUri
+
+if TYPE_CHECKING:
+    from training.verdict import Verdict
 
 
 def command(
@@ -26,8 +29,6 @@ def command(
     """
     import json
 
-    from rich.console import Console
-
     from training import settings
     from training.cli.common import refusals
     from training.gate import run
@@ -41,10 +42,17 @@ def command(
     if as_json:
         typer.echo(json.dumps(verdict.document(), ensure_ascii=False, indent=2))
     else:
-        console = Console(soft_wrap=True)
-        console.print(verdict.table())
-        if verdict.against is None:
-            console.print("There is no champion to compare with, so only the floors were asked.")
-        console.print(verdict.sentence())
+        show(verdict)
     if not verdict.passed:
         raise typer.Exit(FAILED)
+
+
+def show(verdict: "Verdict") -> None:
+    """Print the verdict for people."""
+    from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    console.print(verdict.table())
+    if verdict.against is None:
+        console.print("There is no champion to compare with, so only the floors were asked.")
+    console.print(verdict.sentence())

@@ -32,16 +32,24 @@ def command(
         int | None, typer.Option(help="Of everything random; the same seed gives the same model.", show_default=False)
     ] = None,
     register: Annotated[bool, typer.Option(help="Register the winner as a version.")] = True,
+    gate: Annotated[bool, typer.Option("--gate", help="Judge the new version as `pdx gate` does.")] = False,
     tracking_uri: TrackingUri = None,
     home: Home = None,
 ) -> None:
     """Train the candidates, log each to MLflow, and register the best as a new version.
 
-    The version is not the champion before `pdx gate` and `pdx promote` say so.
+    The version is not the champion before `pdx gate` and `pdx promote` say so. With --gate it is judged as well: exits
+    with 0 on a yes, 3 on a no.
     """
+    if gate and not register:
+        raise typer.BadParameter("--gate and --no-register do not go together: only a registered version is judged.")
     from training import settings
-    from training.cli.common import refusals, tell
+    from training.cli.common import JUDGED_NO, leave, refusals, tell
+    from training.cli.gate import show
+    from training.gate import run as judge
     from training.pipeline import Choice, train_and_register
+    from training.registry import Registry
+    from training.replays import Replays
 
     with refusals():
         choice = Choice(
@@ -55,4 +63,12 @@ def command(
             curve=learning_curve,
             **({} if seed is None else {"seed": seed}),
         )
-        train_and_register(choice, settings.resolve(tracking_uri, home), tell, register=register)
+        places = settings.resolve(tracking_uri, home)
+        _, version = train_and_register(choice, places, tell, register=register)
+        if not gate:
+            return
+        verdict = judge(Registry(places.tracking_uri), Replays.read(), places.home / "exports", version=version)
+    show(verdict)
+    leave(verdict.sentence())
+    if not verdict.passed:
+        raise typer.Exit(JUDGED_NO)

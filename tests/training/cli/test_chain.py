@@ -32,6 +32,20 @@ def test_a_worsened_model_stops_at_the_gate_and_cannot_be_promoted(pdx: Pdx, pro
     assert "Version 1 is the champion already" in pdx("promote", "1").stdout
 
 
+def test_training_judges_its_version_when_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    environment = {**commands.environment(tmp_path / "home"), "PDX_TERMINATION_LOG": str(log)}
+    monkeypatch.setattr(commands, "environment", lambda _: environment)
+    few = ("train", "--gate", "--algorithm", "logistic_regression", "--rows", "3000")
+    said = commands.here(tmp_path / "home")(*few, status=3).stdout
+    sentence = "No: version 1 fails on error of win probability.\n"
+    assert said.endswith(sentence)
+    assert log.read_text() == sentence
+    enough = ("train", "--gate", "--algorithm", "xgboost", "--rows", "60000")
+    commands.here(tmp_path / "home")(*enough)
+    assert log.read_text() == "Yes: version 2 may be promoted (pdx promote 2).\n"
+
+
 @pytest.mark.usefixtures("demo")
 def test_force_needs_a_reason_and_previous_goes_back(pdx: Pdx) -> None:
     pdx("train", "--algorithm", "logistic_regression", "--rows", "3000")
@@ -79,6 +93,7 @@ def test_bad_rows_stop_a_run_with_their_numbers(pdx: Pdx, process: Pdx, tmp_path
     ("arguments", "sentence"),
     [
         (("train", "--algorithm", "oracle"), "no candidate 'oracle'"),
+        (("train", "--gate", "--no-register"), "only a registered version is judged"),
         (("train", "--source", "nowhere.parquet"), "nowhere.parquet"),
         (("evaluate", "99"), "no version 99"),
         (("bundle", "--version", "99"), "no version 99"),

@@ -68,3 +68,13 @@ def test_a_text_where_a_number_belongs_is_one_sentence(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "50 of 50 rows cannot be used (50 × wrong type)" in done.stderr
     assert "row 1: mean_turns is 'many', not a number." in done.stderr
+
+
+def test_a_refusal_is_the_last_word_of_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setenv("PDX_TERMINATION_LOG", str(log))
+    done = pdx("train", "--source", "nowhere.parquet")
+    assert done.exit_code == 2
+    assert log.read_text() == "There is no file nowhere.parquet.\n"
+    monkeypatch.setenv("PDX_TERMINATION_LOG", str(tmp_path))  # a folder: what cannot be written stops nothing
+    assert pdx("train", "--source", "nowhere.parquet").exit_code == 2
