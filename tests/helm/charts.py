@@ -1,11 +1,11 @@
-"""Renders the chart with the helm that a user has."""
+"""Renders the charts with the helm that a user has."""
 
 import shutil
 import subprocess
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,6 +14,7 @@ from k8s.local import tools
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/serving"
 SETS = Path(__file__).parent / "values"
+TRAINING = ROOT / "helm/training"
 GATEWAY = ("gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/v1/GRPCRoute")
 OPERATOR = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
 APIS = (*GATEWAY, *OPERATOR)
@@ -38,17 +39,46 @@ def helm() -> str | None:
     return found if said.startswith("v4.") else None
 
 
+class Compared(NamedTuple):
+    """A chart and what it is compared with.
+
+    Attributes:
+        folder: of the chart.
+        sets: folder of its value sets.
+        golden: folder of their committed renders.
+        script: what the pod of `helm test` runs.
+    """
+
+    folder: Path
+    sets: Path
+    golden: Path
+    script: str
+
+    def values(self) -> Iterator[tuple[str, Path]]:
+        """Names and files of the committed value sets."""
+        yield from ((path.stem, path) for path in sorted(self.sets.glob("*.yaml")))
+
+
+_HERE = Path(__file__).parent
+TESTED = (
+    Compared(CHART, SETS, _HERE / "golden", "files/predict.py"),
+    Compared(TRAINING, _HERE / "training/values", _HERE / "training/golden", "files/ask.py"),
+)
+
+
 class Chart:
-    """The chart, and the helm that renders it.
+    """A chart, and the helm that renders it.
 
     Args:
         program: path of helm.
         scratch: an empty folder, for values files.
+        folder: of the chart.
     """
 
-    def __init__(self, program: str, scratch: Path) -> None:
+    def __init__(self, program: str, scratch: Path, folder: Path = CHART) -> None:
         self._program = program
         self._scratch = scratch
+        self.folder = folder
 
     def run(self, *arguments: str | Path) -> Done:
         """Run helm, away from any cluster and any chart of the user's."""
@@ -67,7 +97,7 @@ class Chart:
                 path.write_text(yaml.safe_dump(given))
             files += ["--values", path]
         known = [word for api in apis for word in ("--api-versions", api)]
-        return self.run("template", release, CHART, "--namespace", namespace, *files, *known)
+        return self.run("template", release, self.folder, "--namespace", namespace, *files, *known)
 
     def text(self, *values: Values | Path, **how: Any) -> str:
         """The manifests as one text."""
@@ -98,14 +128,15 @@ def with_image(**values: Any) -> Values:
 
 
 def sets() -> Iterator[tuple[str, Path]]:
-    """Names and files of the committed value sets."""
-    yield from ((path.stem, path) for path in sorted(SETS.glob("*.yaml")))
+    """Names and files of the committed value sets of helm/serving."""
+    yield from TESTED[0].values()
 
 
 def golden(chart: Chart, values: Path) -> str:
     """A render as it is committed: with the test's script named, so that a change of it changes no render."""
+    (tested,) = (each for each in TESTED if each.folder == chart.folder)
     text = chart.text(values).rstrip() + "\n"
-    script = (CHART / "files/predict.py").read_text().strip()
+    script = (tested.folder / tested.script).read_text().strip()
     indented = "\n".join(f"          {line}".rstrip() for line in script.split("\n"))
     assert text.count(indented) == text.count("kind: Pod\n")
-    return text.replace(indented, "          # files/predict.py")
+    return text.replace(indented, f"          # {tested.script}")

@@ -16,3 +16,8 @@ def program() -> str:
 @pytest.fixture
 def chart(program: str, tmp_path: Path) -> charts.Chart:
     return charts.Chart(program, tmp_path)
+
+
+@pytest.fixture
+def training(program: str, tmp_path: Path) -> charts.Chart:
+    return charts.Chart(program, tmp_path, charts.TRAINING)

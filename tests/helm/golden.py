@@ -6,8 +6,6 @@ from pathlib import Path
 
 from tests.helm import charts
 
-GOLDEN = Path(__file__).parent / "golden"
-
 
 def main() -> int:
     """Render every value set; returns the exit status."""
@@ -16,9 +14,10 @@ def main() -> int:
         sys.stderr.write(f"{charts.MISSING}\n")
         return 1
     with tempfile.TemporaryDirectory() as scratch:
-        chart = charts.Chart(program, Path(scratch))
-        for name, values in charts.sets():
-            (GOLDEN / f"{name}.yaml").write_text(charts.golden(chart, values))
+        for tested in charts.TESTED:
+            chart = charts.Chart(program, Path(scratch), tested.folder)
+            for name, values in tested.values():
+                (tested.golden / f"{name}.yaml").write_text(charts.golden(chart, values))
     return 0
 
 

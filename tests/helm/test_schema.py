@@ -11,15 +11,15 @@ import pytest
 
 from bentos.metrics.labels import EDGES
 from bentos.settings import variables
-from tests.helm.charts import CHART, ROOT
-from tools.values_schema import END, SCHEMA, START, THE_CHARTS_OWN, Refused, generate
+from tests.helm.charts import ROOT
+from tools.values_schema import END, SERVING, START, THE_CHARTS_OWN, TRAINING, Chart, Refused, generate
 
-VALUES = (CHART / "values.yaml").read_text()
+VALUES = SERVING.values.read_text()
 EMPTY = f"before\n{START}\n{END}\nafter\n"
 
 
-def schema(values: str = VALUES) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(generate(values, EMPTY)[SCHEMA])
+def schema(chart: Chart = SERVING) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(generate(chart, chart.values.read_text(), EMPTY)[chart.schema])
     return made
 
 
@@ -30,9 +30,10 @@ def objects(part: Any) -> list[dict[str, Any]]:
     return found + [each for value in inner for each in objects(value)]
 
 
-def test_every_object_is_closed_or_holds_names_of_one_kind() -> None:
-    every = objects(schema())
-    assert len(every) > 30
+@pytest.mark.parametrize(("chart", "least"), [(SERVING, 30), (TRAINING, 25)])
+def test_every_object_is_closed_or_holds_names_of_one_kind(chart: Chart, least: int) -> None:
+    every = objects(schema(chart))
+    assert len(every) > least
     for each in every:
         if "properties" in each:
             assert each["additionalProperties"] is False
@@ -57,7 +58,7 @@ def test_the_threshold_is_an_edge_of_the_histogram() -> None:
 
 
 def test_the_table_replaces_what_is_between_the_marks() -> None:
-    made = generate(VALUES, f"before\n{START}\nold\n{END}\nafter\n")[ROOT / "docs/chart.md"]
+    made = generate(SERVING, VALUES, f"before\n{START}\nold\n{END}\nafter\n")[SERVING.document]
     assert made.startswith(f"before\n{START}\n| value | default | meaning |\n")
     assert made.endswith(f"{END}\nafter\n")
     assert "\n| `autoscaling.min` | `2` | Pods, at least |\n" in made
@@ -74,28 +75,41 @@ def test_the_table_replaces_what_is_between_the_marks() -> None:
             "  min: 2 # pods\n  step: 1 # pods",
             "needs a rule for autoscaling.step: only true and false speak for themselves",
         ),
-        ("  max: 10 # pods, at most\n", "", "has rules for autoscaling.max, which values.yaml does not"),
+        ("  max: 10 # pods, at most\n", "", "has rules for autoscaling.max, which serving/values.yaml does not"),
         ("    maxSkew: 1 # pods", "    maxSkew: 1 #pods", "topologySpread needs a comment beside it"),
     ],
 )
 def test_values_that_say_too_little_are_refused(line: str, instead: str, sentence: str) -> None:
     assert line in VALUES
     with pytest.raises(Refused, match=sentence):
-        generate(VALUES.replace(line, instead, 1), EMPTY)
+        generate(SERVING, VALUES.replace(line, instead, 1), EMPTY)
 
 
 def test_a_document_without_the_marks_is_refused() -> None:
     with pytest.raises(Refused, match=r"docs/chart\.md lacks the lines"):
-        generate(VALUES, "nothing")
+        generate(SERVING, VALUES, "nothing")
+    with pytest.raises(Refused, match=r"docs/training-chart\.md lacks the lines"):
+        generate(TRAINING, TRAINING.values.read_text(), "nothing")
 
 
-@pytest.mark.parametrize("stale", ["helm/serving/values.schema.json", "docs/chart.md"])
-def test_the_check_names_what_is_stale(tmp_path: Path, stale: str) -> None:
+@pytest.mark.parametrize(
+    ("stale", "word"),
+    [
+        ("helm/serving/values.schema.json", "pods, at least"),
+        ("docs/chart.md", "Pods, at least"),
+        ("helm/training/values.schema.json", "shards, each a file"),
+        ("docs/training-chart.md", "Shards, each a file"),
+    ],
+)
+def test_the_check_names_what_is_stale(tmp_path: Path, stale: str, word: str) -> None:
     for name in (
         "tools/values_schema.py",
         "helm/serving/values.yaml",
         "helm/serving/values.schema.json",
         "docs/chart.md",
+        "helm/training/values.yaml",
+        "helm/training/values.schema.json",
+        "docs/training-chart.md",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -105,8 +119,9 @@ def test_the_check_names_what_is_stale(tmp_path: Path, stale: str) -> None:
         return subprocess.run([*command, *options], cwd=tmp_path, check=False, capture_output=True, text=True)
 
     assert run("--check").returncode == 0
-    broken = (tmp_path / stale).read_text().replace("pods, at", "pots, at").replace("Pods, at", "Pots, at")
-    (tmp_path / stale).write_text(broken)
+    written = (tmp_path / stale).read_text()
+    assert word in written
+    (tmp_path / stale).write_text(written.replace(word, "something else"))
     checked = run("--check")
     assert checked.returncode == 1
     assert checked.stdout == f"{stale} is not what the chart's values say; run tools/values_schema.py\n"
