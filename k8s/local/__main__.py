@@ -16,13 +16,17 @@ from k8s.local.errors import CheckFailed, ClusterError, Missing
 from k8s.local.kubectl import Kubectl
 from k8s.local.smoke import smoke
 
-_UP: Final[dict[Mode, Callable[[], None]]] = {Mode.CURRENT: current.use, Mode.KIND: kind.up_in_kind, Mode.NODE: up.up}
+_UP: Final[dict[Mode, Callable[[bool], None]]] = {
+    Mode.CURRENT: current.use,
+    Mode.KIND: kind.up_in_kind,
+    Mode.NODE: up.up,
+}
 
 
-def _up(_: argparse.Namespace) -> None:
+def _up(arguments: argparse.Namespace) -> None:
     mode, start = choose.mode(), time.monotonic()
     progress.say(f"Cluster: {mode}")
-    _UP[mode]()
+    _UP[mode](arguments.bare)
     choose.remember(mode)
     progress.say(f"Ready after {time.monotonic() - start:.0f} s:\n\nexport KUBECONFIG={paths.KUBECONFIG}")
 
@@ -88,6 +92,7 @@ def _tools(_: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m k8s.local", description="The Kubernetes that tests run on.")
+    parser.set_defaults(bare=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, told in (
         ("up", _up, f"bring the cluster up, or mend it; {choose.VARIABLE}={'|'.join(Mode)} names which"),
@@ -100,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one = commands.add_parser(name, help=told, description=told)
         one.set_defaults(command=command)
+        if command is _up:
+            without = "without addons: no custom resource, no metrics, no gateway, no storage"
+            one.add_argument("--bare", action="store_true", help=without)
         if command is _load:
             one.add_argument("archive", type=Path, help="docker-archive or OCI archive")
     return parser

@@ -6,10 +6,11 @@ from string import Template
 from typing import Final
 
 from k8s.local import build, parts, paths, progress
-from k8s.local.errors import ClusterError, NotReady
+from k8s.local.errors import ClusterError, Missing, NotReady
 from k8s.local.kubectl import Kubectl
 
 _READY_S: Final = 180
+_SYSTEM: Final = "kube-system"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def _condition(condition: str, thing: str) -> tuple[str, ...]:
     return ("wait", f"--for=condition={condition}", thing)
 
 
-COREDNS: Final = Addon("CoreDNS", ("coredns",), "kube-system", (_rollout("coredns"),))
+COREDNS: Final = Addon("CoreDNS", ("coredns",), _SYSTEM, (_rollout("coredns"),))
 EVERYWHERE: Final = (
     Addon(
         "Traefik and its Gateway",
@@ -55,7 +56,7 @@ EVERYWHERE: Final = (
     Addon(
         "metrics-server",
         ("metrics-server",),
-        "kube-system",
+        _SYSTEM,
         (_rollout("metrics-server"), _condition("Available", "apiservice/v1beta1.metrics.k8s.io")),
     ),
     Addon(
@@ -74,6 +75,16 @@ def definitions(kubectl: Kubectl) -> None:
     kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all", "--timeout=60s", timeout_s=90)
 
 
+def refuse(kubectl: Kubectl) -> None:
+    """A cluster that has addons does not become bare.
+
+    Raises:
+        Missing: it has custom resource definitions, which come first of all that is added.
+    """
+    if kubectl("get", "customresourcedefinitions", "--output=name").strip():
+        raise Missing("The cluster that is up is not bare; `make cluster-down` takes it down.")
+
+
 def apply(kubectl: Kubectl, addons: tuple[Addon, ...], values: dict[str, str]) -> None:
     """Apply every addon at once, so that they start beside each other.
 
@@ -82,7 +93,9 @@ def apply(kubectl: Kubectl, addons: tuple[Addon, ...], values: dict[str, str]) -
         addons: what to apply.
         values: what stands in the manifests for ``${name}``.
     """
-    names = ("namespaces", *(name for addon in addons for name in addon.manifests))
+    names = [name for addon in addons for name in addon.manifests]
+    if any(addon.namespace != _SYSTEM for addon in addons):
+        names.insert(0, "namespaces")
     kubectl.apply("\n---\n".join(manifest(name, values) for name in names))
 
 

@@ -15,12 +15,14 @@ GROUPS: Final = {
 }
 
 
-def use() -> None:
+def use(bare: bool = False) -> None:
     """Write the current context of the person's kubeconfig as the cluster's, and say what it lacks.
 
     Raises:
-        Missing: there is no such cluster, or it does not answer.
+        Missing: there is no such cluster, it does not answer, or a bare one is asked for.
     """
+    if bare:
+        raise Missing("The cluster of a kubeconfig is used as it is: --bare needs kind or a node of our own.")
     tools.ensure("kubectl")
     kubectl = tools.path("kubectl")
     try:

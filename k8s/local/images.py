@@ -55,14 +55,21 @@ class Image:
 _FORMAT: Final = "1"  # of the archives
 
 
-def of_parts() -> list[Image]:
-    """Every image of the cluster; the parts are built and Alertmanager is installed."""
-    alertmanager = Path(packages.program("prometheus-alertmanager")).resolve()
+def of_the_bare() -> list[Image]:
+    """The images of a cluster without addons; their parts are built."""
     probe = {name: build.program(parts.PROBE, name) for name in ("pause", "probe")}
     return [
         _single("pause", probe["pause"]),
         _single("probe", probe["probe"]),
         _single("coredns", build.program(parts.COREDNS)),
+    ]
+
+
+def of_parts() -> list[Image]:
+    """Every image of the cluster; the parts are built and Alertmanager is installed."""
+    alertmanager = Path(packages.program("prometheus-alertmanager")).resolve()
+    return [
+        *of_the_bare(),
         _single("metrics-server", build.program(parts.METRICS_SERVER)),
         _single("traefik", build.traefik() / "bin/traefik"),
         _single("prometheus-operator", build.program(parts.OPERATOR, "operator")),

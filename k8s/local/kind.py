@@ -15,28 +15,33 @@ _CREATED_S: Final = 600
 _ITS_OWN: Final = frozenset({"coredns", "pause"})
 
 
-def up_in_kind() -> None:
-    """Have the kind cluster and its addons running, and the kubeconfig written.
+def up_in_kind(bare: bool = False) -> None:
+    """Have the kind cluster and its addons running, and the kubeconfig written; ``bare`` leaves the addons out.
 
     Raises:
+        Missing: it is to be bare and has addons.
         ClusterError: kind, Docker or a part failed.
     """
     with up.machine_lock():
-        packages.ensure("prometheus-alertmanager")
         tools.ensure("kubectl")
-        for part in (parts.PROBE, *parts.ADDONS):
-            build.ensure(part)
-        build.traefik()
+        if not bare:
+            packages.ensure("prometheus-alertmanager")
+            for part in (parts.PROBE, *parts.ADDONS):
+                build.ensure(part)
+            build.traefik()
         paths.STATE.mkdir(parents=True, exist_ok=True)
         if not is_there():
             with progress.part("kind"):
                 _kind("create", "cluster", "--wait=120s", "--config=-", stdin=json.dumps(_configuration()))
         _kind("export", "kubeconfig")
+        kubectl = Kubectl(paths.KUBECONFIG)
+        if bare:
+            addons.refuse(kubectl)
+            return
         made = [image for image in images.of_parts() if image.name not in _ITS_OWN]
         with progress.part("images"):
             for image in made:
                 load(str(images.archive(image)))
-        kubectl = Kubectl(paths.KUBECONFIG)
         with progress.part("custom resource definitions"):
             addons.definitions(kubectl)
         addons.apply(kubectl, addons.EVERYWHERE, up.values(made))

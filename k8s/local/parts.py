@@ -111,5 +111,6 @@ PROBE: Final = Part("probe", "probe", packages=("./cmd/pause", "./cmd/probe"))
 # In the order in which they are built: what others wait for first.
 TOOLS: Final = (HELM, KUBECTL, PROMTOOL)
 NODE: Final = (KUBERNETES, KUBECTL, PROBE)
+BARE: Final = (*NODE, COREDNS)
 ADDONS: Final = (COREDNS, METRICS_SERVER, GATEWAY_API, OPERATOR, PROMETHEUS, ADAPTER)
 EVERY: Final = (*TOOLS, KUBERNETES, PROBE, *ADDONS)

@@ -29,16 +29,17 @@ from k8s.local.errors import Missing
 from k8s.local.images import Image
 from k8s.local.kubectl import Kubectl
 
-_ADDONS: Final = (addons.COREDNS, *addons.EVERYWHERE)
+_BARE: Final = (addons.COREDNS,)
+_ADDONS: Final = (*_BARE, *addons.EVERYWHERE)
 _LOCK: Final = Path("/run/lock/predictiondex")
 _STARTS_S: Final = 60
 
 
-def up() -> None:
-    """Have the node and its addons running, and the kubeconfig written.
+def up(bare: bool = False) -> None:
+    """Have the node and its addons running, and the kubeconfig written; ``bare`` leaves out all but CoreDNS.
 
     Raises:
-        Missing: the machine lacks something; nothing was started.
+        Missing: the machine lacks something, and nothing was started; or it is to be bare and has addons.
         BuildFailed: a part does not build.
         NotReady: a part did not come up.
     """
@@ -48,12 +49,18 @@ def up() -> None:
         require.kernel()
         address = require.address()
         adopt(address)  # before the long builds, since it may refuse
-        programs()
-        kubectl = _node(address)
+        programs(bare)
+        made = images.of_the_bare() if bare else images.of_parts()
+        kubectl = _node(address, made)
         _write_kubeconfig()
+        if bare:
+            addons.refuse(kubectl)
+            addons.apply(kubectl, _BARE, values(made))
+            addons.wait(kubectl, _BARE)
+            return
         with progress.part("custom resource definitions"):
             addons.definitions(kubectl)
-        addons.apply(kubectl, _ADDONS, values(images.of_parts()))
+        addons.apply(kubectl, _ADDONS, values(made))
         with progress.part(f"{volumes.COUNT} local volumes"):
             volumes.ensure(kubectl)
         addons.wait(kubectl, _ADDONS)
@@ -71,12 +78,13 @@ def machine_lock() -> Iterator[None]:
         yield
 
 
-def programs() -> None:
-    """Build what the cache lacks."""
+def programs(bare: bool = False) -> None:
+    """Build what the cache lacks; ``bare`` leaves the addons out."""
     tools.ensure("kubectl")
-    for part in (*parts.NODE, *parts.ADDONS):
+    for part in parts.BARE if bare else (*parts.NODE, *parts.ADDONS):
         build.ensure(part)
-    build.traefik()
+    if not bare:
+        build.traefik()
 
 
 def values(made: list[Image]) -> dict[str, str]:
@@ -108,8 +116,7 @@ def adopt(address: str) -> None:
     identity.note(ours)
 
 
-def _node(address: str) -> Kubectl:
-    made = images.of_parts()
+def _node(address: str, made: list[Image]) -> Kubectl:
     pause = next(image.reference for image in made if image.name == "pause")
     node.configure(address, pause)
     before.set_for_services()
