@@ -1,0 +1,141 @@
+"""helm/training on a real cluster: duels, training and gate in pods, the registry on a real PostgreSQL."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import commands
+from tests.commands import Pdx
+from tests.e2e.cluster import Namespace, until
+from tests.e2e.conftest import Measured
+from tests.e2e.images import Image
+from tests.e2e.training import database
+from tests.e2e.training.jobs import Release
+
+SHARDS = {"training": {"source": {"shards": True}}}
+ENOUGH = {"training": {"rows": 60_000}}
+"""Duels for a model that the gate's floors let pass."""
+pytestmark = pytest.mark.usefixtures("space")
+
+
+@pytest.fixture(scope="module")
+def pdx(tmp_path_factory: pytest.TempPathFactory) -> Pdx:
+    """The command on this machine, as CI has it."""
+    return commands.process(tmp_path_factory.mktemp("home"))
+
+
+def test_install_brings_a_server_and_makes_its_tables(with_database: Release, measured: Measured) -> None:
+    done = with_database.install()
+    measured(f"helm install --wait took {done.seconds:.1f} s")
+    assert database.ask(with_database.space, "SELECT count(*) FROM alembic_version") == "1"
+    tested = with_database.space.helm("test", with_database.name, "--logs")
+    assert f"http://battle-mlflow.{with_database.space.name}.svc:5000 is healthy: OK" in tested.stdout
+    assert "The registry has no model yet" in tested.stdout
+
+
+@pytest.mark.node
+def test_shards_of_pods_are_those_of_one_machine(with_database: Release, pdx: Pdx, tmp_path: Path) -> None:
+    job = with_database.shards()
+    assert with_database.ended(job)["type"] == "Complete"
+    assert len({pod["spec"]["hostname"] for pod in with_database.pods(job)}) == 2
+    pdx("dataset", "generate", "--shards", "2", "--rows", "1500", "--out", str(tmp_path))
+    here = pdx("dataset", "check", str(tmp_path)).stdout.splitlines()[-1]
+    there = with_database.asked_by_pod(job, "dataset", "check", "/pdx/shards").splitlines()[-1]
+    assert " of 3,000 rows can be used; digest " in here
+    assert there == here
+
+
+def test_a_no_of_the_gate_is_a_result_and_not_tried_again(with_database: Release) -> None:
+    with_database.upgrade(SHARDS)
+    ended = with_database.train("refused")
+    assert (ended["type"], ended["reason"]) == ("Failed", "PodFailurePolicy")
+    assert "exit code 3 matching FailJob" in ended["message"]
+    number, verdict = with_database.newest()
+    assert verdict["passed"] is False
+    (reason,) = verdict["reasons"]
+    assert reason.startswith("error of win probability: 0.0")
+    # One pod: a retry would have been another.
+    assert with_database.last_words("refused") == [f"No: version {number} fails on error of win probability."]
+
+
+def test_shards_that_are_there_are_not_played_again(with_database: Release) -> None:
+    before = with_database.shards()
+    with_database.upgrade(SHARDS, {"shards": {"backoffLimit": 3}})
+    after = with_database.shards()
+    assert after != before
+    assert with_database.ended(after)["type"] == "Complete"
+    said = [with_database.space.logs(pod["metadata"]["name"]) for pod in with_database.pods(after)]
+    assert said == ["All 1 shards are in /pdx/shards already.\n"] * 2
+
+
+def test_training_ends_at_a_judged_version_and_promotes_nothing(with_database: Release, measured: Measured) -> None:
+    with_database.upgrade(ENOUGH)
+    ended = with_database.train("passed")
+    assert ended["type"] == "Complete", with_database.last_words("passed")
+    number, verdict = with_database.newest()
+    assert (number, verdict["passed"], verdict["reasons"]) == ("2", True, [])
+    assert with_database.last_words("passed") == ["Yes: version 2 may be promoted (pdx promote 2)."]
+    assert with_database.champion() is None
+    assert database.ask(with_database.space, "SELECT max(version) FROM model_versions") == "2"
+    job = with_database.space.get("job", "passed")["status"]
+    measured(f"dataset to verdict from {job['startTime']} to {job['completionTime']}")
+
+
+def test_a_source_that_is_wrong_fails_and_stays_with_its_sentence(with_database: Release) -> None:
+    with_database.upgrade({"training": {"source": {"uri": "nowhere.parquet"}, "backoffLimit": 1}})
+    ended = with_database.train("wrong")
+    assert (ended["type"], ended["reason"]) == ("Failed", "BackoffLimitExceeded")
+    assert with_database.last_words("wrong") == ["There is no file nowhere.parquet."] * 2
+    described = with_database.space.kubectl("describe", "pods", "--selector", "batch.kubernetes.io/job-name=wrong")
+    assert described.count("There is no file nowhere.parquet.") == 2
+    assert with_database.newest()[0] == "2"
+    # The refused one as well: the schedule's next runs keep as many as the value says.
+    assert {"refused", "wrong"} <= {job["metadata"]["name"] for job in with_database.space.items("jobs")}
+
+
+def test_ci_promotes_and_bundles_from_the_registry(with_database: Release, pdx: Pdx, tmp_path: Path) -> None:
+    with with_database.forwarded() as uri:
+        where = ("--tracking-uri", uri)
+        assert "Version 2 is the champion now." in pdx("promote", "2", *where).stdout
+        assert "The gate said no to version 1" in pdx("promote", "1", *where, status=2).stderr
+        pdx("bundle", "--out", str(tmp_path / "bundle"), *where)
+    assert (tmp_path / "bundle/model.onnx").is_file()
+    assert with_database.champion() == "2"
+
+
+def test_no_other_web_page_can_speak_for_a_browser(with_database: Release) -> None:
+    with with_database.forwarded() as uri:
+        url = f"{uri}/api/2.0/mlflow/registered-models/search"
+        command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", url]
+        statuses = [
+            subprocess.run([*command, "--header", f"Host: {host}"], check=True, capture_output=True, text=True).stdout
+            for host in ("rebound.example", "battle-mlflow", f"battle-mlflow.{with_database.space.name}.svc:5000")
+        ]
+    assert statuses == ["403", "200", "200"]
+
+
+def test_uninstall_leaves_the_volumes_alone(with_database: Release) -> None:
+    space = with_database.space
+    space.helm("uninstall", with_database.name, "--wait")
+    selector = f"app.kubernetes.io/instance={with_database.name}"
+
+    def left() -> list[str]:
+        kinds = "all,cronjobs,serviceaccounts,secrets,configmaps,networkpolicies,persistentvolumeclaims"
+        return [f"{each['kind']} {each['metadata']['name']}" for each in space.items(kinds, "--selector", selector)]
+
+    wanted = ["PersistentVolumeClaim battle-mlflow", "PersistentVolumeClaim battle-shards"]
+    until("only the volumes are left", lambda: left() == wanted, 90, poll_s=1)
+
+
+def test_the_defaults_keep_a_model_on_a_volume(module_space: Namespace, training_image: Image) -> None:
+    from mlflow import MlflowClient
+
+    release = Release(module_space, "lite", training_image.values)
+    release.install()
+    with release.forwarded() as uri:
+        MlflowClient(tracking_uri=uri, registry_uri=uri).create_registered_model("battle")
+    module_space.kubectl("rollout", "restart", "deployment/lite-mlflow")
+    module_space.kubectl("rollout", "status", "deployment/lite-mlflow", "--timeout=180s", timeout_s=200)
+    assert release.registry("registered-models/get?name=battle")["registered_model"]["name"] == "battle"
+    assert "The registry has battle: no version" in module_space.helm("test", "lite", "--logs").stdout
