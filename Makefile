@@ -11,6 +11,7 @@ export DO_NOT_TRACK := 1
 export UV_PYTHON_DOWNLOADS := never
 
 ONCE ?=
+FULL ?=
 K ?=
 ARGS ?=
 BASE ?=
@@ -29,7 +30,7 @@ ENVS := .venv/.ready .venv-serving/.ready
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: $(ENVS) ## Train on real duels, gate, package, serve and ask for a prediction; ONCE=1 stops after the answer
@@ -40,9 +41,9 @@ train: $(ENVS) ## Train every candidate and take the best past the gate into a b
 	.venv/bin/pdx all
 
 .PHONY: image
-image: $(ENVS) $(ENGINE) ## Build the champion's image and that of training; BASE=IMAGE to build upon, or BASE=local
+image: $(ENVS) $(ENGINE) tools ## Build the images of the champion, training and rollouts; BASE=IMAGE, or BASE=local
 	@base='$(BASE)'; [ "$$base" != local ] || base=$$($(PY) -m k8s.images.base); \
-	for what in serving training; do \
+	for what in serving training rollout; do \
 		.venv/bin/pdx image "$$what" $${base:+--base "$$base"} $(ARGS); \
 	done
 
@@ -74,6 +75,10 @@ cluster: .venv/.ready ## Bring up a Kubernetes to test on, or mend it; CLUSTER=c
 .PHONY: cluster-down
 cluster-down: .venv/.ready ## Take the cluster down and leave nothing behind
 	@$(PY) -m k8s.local down
+
+.PHONY: e2e
+e2e: $(ENVS) $(ENGINE) tools ## Run the cases on the cluster; K='words' picks some, FULL=1 takes the long ones too
+	PDX_E2E_FULL=$(FULL) .venv/bin/pytest -m e2e -rs $(if $(K),-k '$(K)')
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, types, layers, locks and YAML
