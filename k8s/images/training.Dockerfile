@@ -3,8 +3,8 @@ ARG BASE=docker.io/library/python:3.11-slim
 
 FROM ${BASE} AS dependencies
 COPY requirements.txt /build/requirements.txt
-# As in the image of serving: the lock is complete, tests of packages are left out, pip stays in an environment of its own, and SIGTERM ends the first
-# process, which would otherwise ignore it.
+# As in the image of serving: the lock is complete, tests of packages are left out, pip stays in an environment of its
+# own, and SIGTERM ends the first process, which would otherwise ignore it.
 RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,id=ca,target=/run/secrets/ca.crt \
     python3 -m venv /build/pip \
     && python3 -m venv --without-pip /app/venv \

@@ -94,6 +94,7 @@ def test_a_value_that_is_taken_away_is_refused(chart: Chart, path: tuple[str, ..
         ({"networkPolicy": {"gateway": {"cidrs": ["10.0.0.1"]}}}, "/networkPolicy/gateway/cidrs/0"),
         ({"serviceMonitor": {"interval": "soon"}}, "/serviceMonitor/interval"),
         ({"otlp": {"endpoint": "collector:4318"}}, "/otlp/endpoint"),
+        ({"otlp": {"endpoint": "http://user:password@collector:4318"}}, "/otlp/endpoint"),
     ],
 )
 def test_a_value_out_of_its_bounds_is_refused(chart: Chart, values: Values, word: str) -> None:

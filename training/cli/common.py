@@ -53,8 +53,9 @@ def leave(sentence: str) -> None:
 
 
 def _without_password(text: str) -> str:
-    """A library's message may quote the URL it was given, with user and password in it."""
-    return re.sub(r"(\w://)\S*@", r"\1***@", text)
+    """A library's message may quote the URL it was given, with a password before its host or among its parameters."""
+    text = re.sub(r"(\w://)\S*@", r"\1***@", text)
+    return re.sub(r"([?&][^=&\s]*(?:password|passwd|pwd)=)[^&\s]*", r"\1***", text, flags=re.IGNORECASE)
 
 
 @contextmanager

@@ -100,7 +100,7 @@ template:
 {{- if gt (len $given) 1 -}}
 {{- fail (printf "A training has one source of duels, and %s are given." (join " and " $given)) -}}
 {{- end -}}
-{{- if regexMatch "://[^/]*:[^/]*@" $source.uri -}}
+{{- if regexMatch "://[^/]*:[^/]*@|(?i)[?&][^=&]*(password|passwd|pwd)=" $source.uri -}}
 {{- fail "training.source.uri holds a password, which everybody could read: put the URI into a Secret and name it in training.source.existingSecret." -}}
 {{- end -}}
 {{- if $source.shards -}}

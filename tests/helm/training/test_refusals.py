@@ -47,6 +47,7 @@ def test_a_value_that_is_taken_away_is_refused(training: Chart, path: tuple[str,
         (("mlflow", "allowedHosts"), ["https://mlflow.example"], "/mlflow/allowedHosts/0"),
         (("mlflow", "s3", "bucket"), "Models", "/mlflow/s3/bucket"),
         (("mlflow", "s3", "endpoint"), "minio:9000", "/mlflow/s3/endpoint"),
+        (("mlflow", "s3", "endpoint"), "http://key:secret@minio:9000", "/mlflow/s3/endpoint"),
         (("mlflow", "external", "uri"), "https://user:hidden@mlflow.example", "/mlflow/external/uri"),
         (("mlflow", "volume", "size"), "", "/mlflow/volume/size"),
         (("mlflow", "volume", "accessMode"), "ReadOnlyMany", "/mlflow/volume/accessMode"),
@@ -92,6 +93,10 @@ def test_schedules_that_cron_has_are_taken(training: Chart, schedule: str) -> No
         ),
         (
             {"training": {"source": {"uri": "postgresql+psycopg://duels:hidden@database/duels"}}},
+            "training.source.uri holds a password, which everybody could read",
+        ),
+        (
+            {"training": {"source": {"uri": "postgresql+psycopg://database/duels?user=duels&Password=hidden"}}},
             "training.source.uri holds a password, which everybody could read",
         ),
     ],

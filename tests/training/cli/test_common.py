@@ -34,6 +34,12 @@ def test_a_password_in_a_library_s_message_is_not_shown(secret: str) -> None:
     assert shown == "cannot reach postgresql+psycopg://***@host/db: timed out"
 
 
+@pytest.mark.parametrize("name", ["password", "PWD", "sslpassword"])
+def test_a_password_among_the_parameters_of_a_url_is_not_shown(name: str) -> None:
+    shown = _without_password(f"cannot reach postgresql://host/db?user=u&{name}=hidden&connect_timeout=5 now")
+    assert shown == f"cannot reach postgresql://host/db?user=u&{name}=***&connect_timeout=5 now"
+
+
 @pytest.mark.parametrize("scheme", ["http", "postgresql+psycopg"])
 @pytest.mark.parametrize("words", [("train",), ("evaluate",), ("gate",), ("promote", "1"), ("bundle",), ("serve",)])
 def test_tracking_that_does_not_answer_is_told_soon(scheme: str, words: tuple[str, ...]) -> None:
