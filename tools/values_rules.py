@@ -37,7 +37,7 @@ def closed(properties: dict[str, Schema], required: list[str]) -> Schema:
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS: Final = rf"{_LABEL}(\.{_LABEL})*"
 _SECRET_KEY: Final = text(r"[-._a-zA-Z0-9]{1,253}", empty=False)
-_QUANTITY: Final = r"[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi)?"
+_QUANTITY: Final = r"(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*)(k|Ki|M|Mi|G|Gi|T|Ti)?"
 _CPU: Final = {"type": ["string", "number"], "pattern": r"^([0-9]+(\.[0-9]+)?m?)?$", "exclusiveMinimum": 0}
 _BYTES: Final = text(_QUANTITY, empty=False)
 _NAME: Final = text(_DNS)
@@ -68,6 +68,7 @@ _PARENTS: Final = many(
         ["name"],
     )
 )
+_PORTS: Final = many(whole(1, 65_535))
 _PERCENT: Final[Schema] = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}
 _SECONDS: Final = whole(1, 3600)
 _TIMES: Final = whole(1, 1000)
@@ -123,6 +124,10 @@ SERVING: Final[dict[str, Schema]] = {
     **resources(),
     **peers("networkPolicy.gateway"),
     **peers("networkPolicy.monitoring"),
+    "networkPolicy.gateway.namespaces": many(text(_LABEL, empty=False)),
+    "networkPolicy.monitoring.namespaces": many(text(_LABEL, empty=False)),
+    "networkPolicy.dns.ports": _PORTS | {"minItems": 1},
+    "networkPolicy.otlp.ports": _PORTS,
     "autoscaling.min": whole(1, 10_000),
     "autoscaling.max": whole(1, 10_000),
     "autoscaling.cpu.utilization": whole(1, 1000),
@@ -189,9 +194,33 @@ CANDIDATES: Final = ("xgboost", "logistic_regression", "hist_gradient_boosting",
 _DEADLINE: Final = whole(60, 7 * 86_400)
 _RETRIES: Final = whole(0, 100)
 _KEPT: Final = whole(1, 100)
-_PORTS: Final = many(whole(1, 65_535))
 _MODES: Final[Schema] = {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]}
 _HOST: Final = rf"(\*\.)?{_DNS}(:(\*|[0-9]+))?"
+
+
+def _field(*values: str) -> str:
+    """One field of cron: values and ranges of them, each with a step or none, between commas."""
+    value = f"({'|'.join(values)})"
+    item = rf"(\*|\?|{value}(-{value})?)(/[1-9][0-9]*)?"
+    return rf"{item}(,{item})*"
+
+
+def _words(*words: str) -> list[str]:
+    """Words in letters of either case."""
+    return ["".join(f"[{letter}{letter.upper()}]" for letter in word) for word in words]
+
+
+_MONTHS: Final = _words(*("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
+_DAYS: Final = _words("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON: Final = " ".join(
+    [
+        _field("[0-5]?[0-9]"),
+        _field("[01]?[0-9]", "2[0-3]"),
+        _field("0?[1-9]", "[12][0-9]", "3[01]"),
+        _field("0?[1-9]", "1[0-2]", *_MONTHS),
+        _field("[0-6]", *_DAYS),
+    ]
+)
 
 
 def volume(at: str) -> dict[str, Schema]:
@@ -232,12 +261,13 @@ TRAINING: Final[dict[str, Schema]] = {
     "mlflow.external.existingSecret": _NAME,
     "mlflow.external.username": _SECRET_KEY,
     "mlflow.external.password": _SECRET_KEY,
-    "training.schedule": text(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( \S+){4}", empty=False),
+    "training.schedule": text(rf"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_CRON}", empty=False),
     "training.timeZone": text(r"[A-Za-z]+([-+/_A-Za-z0-9]*)", empty=False),
-    "training.source.uri": {"type": "string"},
+    # The kubelet would put a variable in place of $(NAME).
+    "training.source.uri": text(r"[^$]+"),
     "training.source.existingSecret": _NAME,
     "training.source.key": _SECRET_KEY,
-    "training.source.table": text(r"[^\s]{1,128}", empty=False),
+    "training.source.table": text(r"[^\s$]{1,128}", empty=False),
     "training.source.bad": {"enum": ["refuse", "set-aside"]},
     "training.algorithms": many({"enum": list(CANDIDATES)}),
     "training.rows": {"anyOf": [{"const": 0}, whole(1000)]},
@@ -256,6 +286,8 @@ TRAINING: Final[dict[str, Schema]] = {
     "shards.parallelism": whole(1, 1000),
     "shards.backoffLimit": _RETRIES,
     "shards.activeDeadlineSeconds": _DEADLINE,
+    "networkPolicy.dns.ports": _PORTS | {"minItems": 1},
+    "networkPolicy.mlflowPorts": _PORTS,
     "networkPolicy.trainingPorts": _PORTS,
 }
 """Of helm/training."""

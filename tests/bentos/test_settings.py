@@ -73,6 +73,7 @@ def test_variables_of_training_and_tests_are_left_alone(monkeypatch: pytest.Monk
     monkeypatch.setenv("PDX_HOME", "anywhere")
     monkeypatch.setenv("PDX_GATE_SLOWDOWN", "2")
     monkeypatch.setenv("PDX_FAIL_ON_SKIP", "1")
+    monkeypatch.setenv("PDX_SOURCE", "duels.parquet")
     Settings.read()
 
 

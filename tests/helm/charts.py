@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ GATEWAY = ("gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/
 OPERATOR = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
 APIS = (*GATEWAY, *OPERATOR)
 IMAGE = {"image": {"repository": "localhost/battle", "tag": "v1"}}
+NUMBERS = "numbers"
+"""The value set of names that YAML takes for numbers; it is rendered as release `on` in namespace `123`."""
 MISSING = "helm 4 is not there (make tools)"
 """Why a test is skipped."""
 
@@ -90,14 +92,23 @@ class Chart:
         self, *values: Values | Path, release: str = "battle", namespace: str = "models", apis: tuple[str, ...] = APIS
     ) -> Done:
         """What `helm template` says."""
-        files: list[str | Path] = []
+        known = [word for api in apis for word in ("--api-versions", api)]
+        return self.run("template", release, self.folder, "--namespace", namespace, *self._files(values), *known)
+
+    def notes(self, *values: Values | Path, release: str = "battle") -> str:
+        """What Helm prints after an installation in the namespace models."""
+        options = ("--dry-run=client", "--hide-secret", "--namespace", "models")
+        done = self.run("install", release, self.folder, *options, *self._files(values))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.partition("NOTES:\n")[2]
+
+    def _files(self, values: Iterable[Values | Path]) -> Iterator[str | Path]:
+        """Options that name each set of values, those that are no file yet in one of their own."""
         for number, given in enumerate(values):
             path = given if isinstance(given, Path) else self._scratch / f"{number}.yaml"
             if not isinstance(given, Path):
                 path.write_text(yaml.safe_dump(given))
-            files += ["--values", path]
-        known = [word for api in apis for word in ("--api-versions", api)]
-        return self.run("template", release, self.folder, "--namespace", namespace, *files, *known)
+            yield from ("--values", path)
 
     def text(self, *values: Values | Path, **how: Any) -> str:
         """The manifests as one text."""
@@ -132,10 +143,32 @@ def sets() -> Iterator[tuple[str, Path]]:
     yield from TESTED[0].values()
 
 
+def hardened(spec: dict[str, Any]) -> None:
+    """Assert that a pod is what Pod Security "restricted" asks, and that it has no token and no way to the node."""
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"].get("runAsUser") != 0
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    kinds = {next(iter(each.keys() - {"name"})) for each in spec["volumes"]}
+    assert kinds <= {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert "memory" in container["resources"]["limits"]
+        assert not any("hostPort" in port for port in container.get("ports", []))
+
+
 def golden(chart: Chart, values: Path) -> str:
     """A render as it is committed: with the test's script named, so that a change of it changes no render."""
     (tested,) = (each for each in TESTED if each.folder == chart.folder)
-    text = chart.text(values).rstrip() + "\n"
+    place = {"release": "on", "namespace": "123"} if values.stem == NUMBERS else {}
+    text = chart.text(values, **place).rstrip() + "\n"
     script = (tested.folder / tested.script).read_text().strip()
     indented = "\n".join(f"          {line}".rstrip() for line in script.split("\n"))
     assert text.count(indented) == text.count("kind: Pod\n")

@@ -11,7 +11,11 @@ from tests.helm.charts import CHART, SETS, Chart, Manifest, Values, with_image
 
 DEFAULTS: Values = yaml.safe_load((CHART / "values.yaml").read_text())
 OPTIONAL = {"HTTPRoute", "GRPCRoute", "Ingress", "ServiceMonitor", "PrometheusRule"}
+NAME = "kubernetes.io/metadata.name"
 PARENT = {"name": "gateway", "sectionName": "http"}
+
+OURS = {"podLabels": {"app": "prometheus"}}
+POD = {"podSelector": {"matchLabels": {"app": "prometheus"}}}
 
 
 def backends(route: Manifest) -> list[dict[str, Any]]:
@@ -28,14 +32,17 @@ def ingress(chart: Chart, *values: Values | Path) -> dict[tuple[int, ...], list[
     return found
 
 
-def notes(chart: Chart, values: Values, *more: str, release: str = "battle") -> str:
-    path = chart._scratch / "notes.yaml"
-    path.write_text(yaml.safe_dump(values))
-    done = chart.run(
-        "install", release, CHART, "--dry-run=client", "--namespace", "models", "--values", path, "--hide-secret", *more
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.partition("NOTES:\n")[2]
+def egress(chart: Chart, values: Values) -> list[tuple[int, str]]:
+    """Ports and protocols that pods may call anywhere."""
+    policy = chart.one("NetworkPolicy", values)["spec"]
+    assert "Egress" in policy["policyTypes"]
+    assert all(rule.keys() == {"ports"} for rule in policy["egress"])
+    return [(each["port"], each["protocol"]) for rule in policy["egress"] for each in rule["ports"]]
+
+
+def space(**labels: str) -> Manifest:
+    """A peer: all pods of the namespaces that have these labels."""
+    return {"namespaceSelector": {"matchLabels": labels}}
 
 
 def test_a_bare_cluster_gets_no_part_that_it_lacks(chart: Chart) -> None:
@@ -83,10 +90,30 @@ def test_an_ingress_leads_to_rest_for_every_host(chart: Chart) -> None:
 
 def test_only_monitoring_reaches_the_admin_port(chart: Chart) -> None:
     peers = ingress(chart, with_image())
-    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    assert peers == {(3000, 3001): None, (3002,): [monitoring]}
-    nobody = {"namespaceLabels": {"kubernetes.io/metadata.name": None}, "podLabels": {}, "cidrs": []}
-    assert (3002,) not in ingress(chart, with_image(networkPolicy={"monitoring": nobody}))
+    assert peers == {(3000, 3001): None, (3002,): [space(**{NAME: "monitoring"})]}
+    assert (3002,) not in ingress(chart, with_image(networkPolicy={"monitoring": {"namespaces": []}}))
+
+
+@pytest.mark.parametrize(
+    ("given", "peers"),
+    [
+        ({"namespaces": ["watch"]}, [space(**{NAME: "watch"})]),
+        ({"namespaces": ["watch", "look"]}, [space(**{NAME: "watch"}), space(**{NAME: "look"})]),
+        ({"namespaces": [], "namespaceLabels": {"team": "sre"}}, [space(team="sre")]),
+        (
+            {"namespaces": ["watch"], "namespaceLabels": {"team": "sre"}, **OURS},
+            [{**space(**{NAME: "watch"}), **POD}, {**space(team="sre"), **POD}],
+        ),
+        ({"namespaces": [], **OURS}, [POD]),
+        ({"namespaces": [], "cidrs": ["10.0.0.0/8"]}, [{"ipBlock": {"cidr": "10.0.0.0/8"}}]),
+    ],
+)
+@pytest.mark.parametrize(("side", "ports"), [("monitoring", (3002,)), ("gateway", (3000, 3001))])
+def test_who_may_call_is_what_is_given_and_no_default_beside_it(
+    chart: Chart, side: str, ports: tuple[int, ...], given: Values, peers: list[Manifest]
+) -> None:
+    values = with_image(networkPolicy={side: given}, test={"enabled": False})
+    assert ingress(chart, values)[ports] == peers
 
 
 def test_a_named_gateway_and_the_test_are_all_that_may_call(chart: Chart) -> None:
@@ -104,17 +131,25 @@ def test_a_named_gateway_and_the_test_are_all_that_may_call(chart: Chart) -> Non
 @pytest.mark.parametrize(
     ("endpoint", "ports"),
     [
-        ("", []),
-        ("http://collector.obs:4318", [53, 53, 4318]),
-        ("http://collector", [53, 53, 80]),
-        ("https://collector.example/otlp", [53, 53, 443]),
-        ("http://[fd00::1]:4318", [53, 53, 4318]),
+        ("http://collector.obs:4318", [4318]),
+        ("http://collector", [80]),
+        ("https://collector.example/otlp", [443]),
+        ("http://[fd00::1]:4318", [4318]),
     ],
 )
 def test_the_server_may_call_the_collector_and_nobody_else(chart: Chart, endpoint: str, ports: list[int]) -> None:
-    policy = chart.one("NetworkPolicy", with_image(otlp={"endpoint": endpoint}))["spec"]
-    assert "Egress" in policy["policyTypes"]
-    assert [each["port"] for rule in policy["egress"] for each in rule["ports"]] == ports
+    dns = [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")]
+    assert egress(chart, with_image(otlp={"endpoint": endpoint})) == [*dns, *((port, "TCP") for port in ports)]
+
+
+def test_a_server_without_a_collector_may_call_nobody(chart: Chart) -> None:
+    assert egress(chart, with_image(networkPolicy={"otlp": {"ports": [4318]}})) == []
+
+
+def test_ports_behind_a_service_are_open_beside_the_url_s(chart: Chart) -> None:
+    policy = {"dns": {"ports": [1053]}, "otlp": {"ports": [14318, 24318]}}
+    found = egress(chart, with_image(otlp={"endpoint": "http://collector"}, networkPolicy=policy))
+    assert found == [(1053, "UDP"), (1053, "TCP"), (80, "TCP"), (14318, "TCP"), (24318, "TCP")]
 
 
 def test_the_monitor_finds_the_admin_port_of_both_tracks(chart: Chart) -> None:
@@ -159,7 +194,7 @@ def test_the_load_gate_reads_the_charts_objectives() -> None:
 
 
 def test_notes_say_what_is_off_and_name_what_is_there(chart: Chart) -> None:
-    said = notes(chart, with_image())
+    said = chart.notes(with_image())
     for part in (
         "route and ingress",
         "serviceMonitor",
@@ -177,10 +212,17 @@ def test_notes_say_what_is_off_and_name_what_is_there(chart: Chart) -> None:
     assert "rollback" not in said
 
 
+@pytest.mark.parametrize(("least", "said"), [(1, True), (2, False)])
+def test_notes_say_what_a_drain_does_to_a_single_pod(chart: Chart, least: int, said: bool) -> None:
+    sentence = (
+        "- autoscaling.min: it is 1, and whoever drains the node of a lone pod ends it before the next one is ready."
+    )
+    assert (sentence in chart.notes(with_image(autoscaling={"min": least}))) is said
+
+
 def test_notes_say_nothing_of_what_is_on(chart: Chart) -> None:
     keys = {"existingSecret": "keys"}
-    said = notes(
-        chart,
+    said = chart.notes(
         with_image(
             auth=keys,
             ids=keys,

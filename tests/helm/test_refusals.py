@@ -92,6 +92,10 @@ def test_a_value_that_is_taken_away_is_refused(chart: Chart, path: tuple[str, ..
         ({"tolerations": [{"opreator": "Exists"}]}, "'opreator' not allowed"),
         ({"topologySpread": [{"topologyKey": "zone", "maxSkew": 1}]}, "missing property 'whenUnsatisfiable'"),
         ({"networkPolicy": {"gateway": {"cidrs": ["10.0.0.1"]}}}, "/networkPolicy/gateway/cidrs/0"),
+        ({"networkPolicy": {"monitoring": {"namespaces": ["monitoring."]}}}, "/networkPolicy/monitoring/namespaces/0"),
+        ({"networkPolicy": {"monitoring": {"namespaces": None}}}, "missing property 'namespaces'"),
+        ({"networkPolicy": {"dns": {"ports": []}}}, "/networkPolicy/dns/ports"),
+        ({"networkPolicy": {"otlp": {"ports": [0]}}}, "/networkPolicy/otlp/ports/0"),
         ({"serviceMonitor": {"interval": "soon"}}, "/serviceMonitor/interval"),
         ({"otlp": {"endpoint": "collector:4318"}}, "/otlp/endpoint"),
         ({"otlp": {"endpoint": "http://user:password@collector:4318"}}, "/otlp/endpoint"),
@@ -144,8 +148,16 @@ def test_values_that_contradict_each_other_are_refused(chart: Chart, values: Val
         (PARENT, PARENT, True),
         ({"name": "gateway"}, PARENT, True),
         (PARENT, {"name": "gateway"}, True),
+        ({"name": "gateway"}, {"name": "gateway"}, True),
+        ({**PARENT, "namespace": "models"}, PARENT, True),
+        (PARENT, {**PARENT, "namespace": "models"}, True),
+        ({"name": "gateway", "port": 8001}, PARENT, True),
+        ({**PARENT, "port": 8001}, PARENT, True),
+        ({"name": "gateway", "port": 8001}, {**PARENT, "port": 8001}, True),
         ({**PARENT, "sectionName": "grpc"}, PARENT, False),
+        ({**PARENT, "sectionName": "grpc", "port": 8001}, {**PARENT, "port": 8001}, False),
         ({"name": "gateway", "port": 8001}, {"name": "gateway", "port": 8000}, False),
+        ({**PARENT, "port": 8001}, {**PARENT, "port": 8000}, False),
         ({**PARENT, "namespace": "edge"}, PARENT, False),
         ({"name": "other"}, PARENT, False),
     ],
@@ -153,7 +165,7 @@ def test_values_that_contradict_each_other_are_refused(chart: Chart, values: Val
 def test_a_grpc_route_needs_a_listener_of_its_own(chart: Chart, ours: Values, theirs: Values, shared: bool) -> None:
     route = {"enabled": True, "parentRefs": [theirs], "grpc": {"enabled": True, "parentRefs": [ours]}}
     done = chart.template(with_image(route=route))
-    sentence = "route.grpc.parentRefs and route.parentRefs share a listener of the Gateway gateway"
+    sentence = "route.grpc.parentRefs and route.parentRefs may share a listener of the Gateway gateway: "
     assert (sentence in done.stderr) == shared
     assert (done.returncode != 0) == shared
 
@@ -175,6 +187,18 @@ def test_a_part_whose_api_is_missing_is_refused(chart: Chart, values: Values, sw
     others = tuple(each for each in APIS if each != api)
     said = chart.refusal(with_image(**values), apis=others)
     assert f"{switch} is on, and this cluster has no {api}: install " in said
+
+
+@pytest.mark.parametrize("part", ["serviceMonitor", "prometheusRule"])
+def test_a_label_of_the_chart_is_not_given_twice(chart: Chart, part: str) -> None:
+    kind = part[0].upper() + part[1:]
+    ours = chart.one(kind, with_image(**{part: {"enabled": True}}))["metadata"]["labels"]
+    assert len(ours) > 5
+    for name in ours:
+        said = chart.refusal(with_image(**{part: {"enabled": True, "additionalLabels": {name: "other", "more": "1"}}}))
+        assert f"{part}.additionalLabels sets {name}, which the chart sets: choose another label." in said
+    more = chart.one(kind, with_image(**{part: {"enabled": True, "additionalLabels": {"more": "1"}}}))
+    assert more["metadata"]["labels"] == {**ours, "more": "1"}
 
 
 @pytest.mark.parametrize("name", ["1battle", "battle.prod"])

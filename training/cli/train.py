@@ -9,6 +9,8 @@ from training.cli.common import Bad, Home, TrackingUri
 Source = Annotated[
     str | None,
     typer.Option(
+        # Everybody on the machine can read an argument, and a URL may hold a password.
+        envvar="PDX_SOURCE",
         help="Parquet file, folder of shards, SQLAlchemy URL, or generator:seed=1,shards=2,rows=50000, which plays "
         "2 × 50,000 duels with the battle engine; the shipped duels by default.",
         show_default=False,

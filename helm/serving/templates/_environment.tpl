@@ -27,7 +27,7 @@
     fieldRef:
       fieldPath: metadata.name
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: k8s.namespace.name={{ $.root.Release.Namespace }},k8s.pod.name=$(POD_NAME),track={{ $.track }}
+  value: {{ printf "k8s.namespace.name=%s,k8s.pod.name=$(POD_NAME),track=%s" $.root.Release.Namespace $.track | quote }}
 {{- end }}
 {{- end -}}
 
@@ -46,10 +46,10 @@
 {{- range $group, $secret := include "serving.secrets" . | fromYaml }}
 - name: {{ $group }}
   secret:
-    secretName: {{ $secret.name }}
+    secretName: {{ $secret.name | quote }}
     defaultMode: 0444
     items:
-      - key: {{ $secret.key }}
+      - key: {{ $secret.key | quote }}
         path: keys
 {{- end }}
 {{- end -}}

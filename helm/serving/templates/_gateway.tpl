@@ -19,7 +19,7 @@ spec:
       kind: Gateway
       {{- range $key := list "name" "namespace" "sectionName" }}
       {{- with get $ref $key }}
-      {{ $key }}: {{ . }}
+      {{ $key }}: {{ . | quote }}
       {{- end }}
       {{- end }}
       {{- with $ref.port }}
@@ -32,12 +32,32 @@ spec:
   {{- end }}
 {{- end -}}
 
+{{/*
+Refuses parentRefs of the GRPCRoute (ours) that may attach to a listener of the HTTPRoute's (theirs). Two references to
+one Gateway are apart only where both name a sectionName, or both a port, and not the same one: what is left out matches
+every listener, and which port a section has is not known here.
+*/}}
+{{- define "serving.requireOwnListener" -}}
+{{- $home := .root.Release.Namespace -}}
+{{- $others := .theirs -}}
+{{- range $ours := .ours -}}
+{{- range $theirs := $others -}}
+{{- $gateway := and (eq $ours.name $theirs.name) (eq ($ours.namespace | default $home) ($theirs.namespace | default $home)) -}}
+{{- $sections := and $ours.sectionName $theirs.sectionName (ne $ours.sectionName $theirs.sectionName) -}}
+{{- $ports := and $ours.port $theirs.port (ne (int64 $ours.port) (int64 $theirs.port)) -}}
+{{- if and $gateway (not (or $sections $ports)) -}}
+{{- fail (printf "route.grpc.parentRefs and route.parentRefs may share a listener of the Gateway %s: name another one in each, both by sectionName or both by port." $ours.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Every field that the API server would add is here, or each upgrade would see a difference. */}}
 {{- define "serving.backendRefs" }}
 {{- range .tracks }}
 - group: ""
   kind: Service
-  name: {{ include "serving.name" . }}
+  name: {{ include "serving.name" . | quote }}
   port: {{ $.port }}
   weight: {{ .weight }}
 {{- end }}

@@ -26,7 +26,7 @@ app.kubernetes.io/version: {{ $version | trunc 63 | trimAll "-_." | quote }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}

@@ -12,15 +12,15 @@ both tracks share is given without the last three.
 {{- end -}}
 
 {{- define "serving.metadata" -}}
-name: {{ include "serving.name" . }}{{ .suffix }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ printf "%s%s" (include "serving.name" .) (.suffix | default "") | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "serving.labels" . | nindent 2 }}
 {{- end -}}
 
 {{- define "serving.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- with .track }}
 track: {{ . }}
 {{- end }}
@@ -41,6 +41,18 @@ app.kubernetes.io/part-of: predictiondex
 {{- end }}
 app.kubernetes.io/component: model-server
 app.kubernetes.io/part-of: predictiondex
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* The user's labels under those of metadata: root and value, the group of values they stand in. */}}
+{{- define "serving.additionalLabels" -}}
+{{- $ours := include "serving.labels" (dict "root" .root) | fromYaml -}}
+{{- $theirs := (get .root.Values .value).additionalLabels -}}
+{{- range $name, $_ := $theirs -}}
+{{- if hasKey $ours $name -}}
+{{- fail (printf "%s.additionalLabels sets %s, which the chart sets: choose another label." $.value $name) -}}
+{{- end -}}
+{{- end -}}
+{{- with $theirs }}{{ toYaml . }}{{ end -}}
 {{- end -}}

@@ -1,17 +1,38 @@
-{{/* Peers of a NetworkPolicy, from namespaceLabels, podLabels and cidrs; nothing where none of them is given. */}}
+{{/*
+Peers of a NetworkPolicy, from namespaces, namespaceLabels, podLabels and cidrs; nothing where none of them is given.
+Each namespace that is named, and all that have the labels, are a peer of their own.
+*/}}
 {{- define "serving.peers" -}}
+{{- $spaces := list -}}
+{{- range .namespaces -}}
+{{- $spaces = append $spaces (dict "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" .))) -}}
+{{- end -}}
+{{- with .namespaceLabels }}{{ $spaces = append $spaces (dict "namespaceSelector" (dict "matchLabels" .)) }}{{ end -}}
+{{- if and .podLabels (not $spaces) }}{{ $spaces = list dict }}{{ end -}}
 {{- $peers := list -}}
-{{- $selectors := dict -}}
-{{- with .namespaceLabels }}{{ $_ := set $selectors "namespaceSelector" (dict "matchLabels" .) }}{{ end -}}
-{{- with .podLabels }}{{ $_ := set $selectors "podSelector" (dict "matchLabels" .) }}{{ end -}}
-{{- with $selectors }}{{ $peers = append $peers . }}{{ end -}}
+{{- range $space := $spaces -}}
+{{- with $.podLabels }}{{ $_ := set $space "podSelector" (dict "matchLabels" .) }}{{ end -}}
+{{- $peers = append $peers $space -}}
+{{- end -}}
 {{- range .cidrs }}{{ $peers = append $peers (dict "ipBlock" (dict "cidr" .)) }}{{ end -}}
 {{- with $peers }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
-{{/* The port of the collector's URL, or that of its scheme. */}}
-{{- define "serving.otlpPort" -}}
+{{/*
+Where pods may go out to, as rules: names, and the collector by the port of its URL. Networks that look at a packet after
+the Service's address has become a pod's see that pod's port instead; such ports are values.
+*/}}
+{{- define "serving.egress" -}}
+{{- $policy := .root.Values.networkPolicy -}}
 {{- $url := urlParse .root.Values.otlp.endpoint -}}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
-{{- $port | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
+- ports:
+    {{- range $policy.dns.ports }}
+    - {port: {{ int64 . }}, protocol: UDP}
+    - {port: {{ int64 . }}, protocol: TCP}
+    {{- end }}
+- ports:
+    {{- range prepend $policy.otlp.ports $port }}
+    - {port: {{ int64 . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}

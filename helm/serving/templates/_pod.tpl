@@ -1,14 +1,14 @@
 {{/* While a change is under way the pods that are about to go do not count for the spread: matchLabelKeys. */}}
 {{- define "serving.pod" -}}
 {{- $values := .root.Values -}}
-serviceAccountName: {{ include "serving.name" (dict "root" .root) }}
+serviceAccountName: {{ include "serving.name" (dict "root" .root) | quote }}
 {{ include "serving.isolation" . }}
 {{- include "serving.pullSecrets" . }}
 securityContext:
   {{- include "serving.podSecurityContext" . | nindent 2 }}
 terminationGracePeriodSeconds: {{ include "serving.gracePeriod" . }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector:
@@ -21,7 +21,7 @@ tolerations:
 {{- with $values.topologySpread }}
 topologySpreadConstraints:
   {{- range . }}
-  - topologyKey: {{ .topologyKey }}
+  - topologyKey: {{ .topologyKey | quote }}
     maxSkew: {{ int64 .maxSkew }}
     whenUnsatisfiable: {{ .whenUnsatisfiable }}
     labelSelector:
@@ -35,7 +35,7 @@ containers:
 volumes:
   - name: scratch
     emptyDir:
-      sizeLimit: {{ $values.scratchSize }}
+      sizeLimit: {{ $values.scratchSize | quote }}
   {{- with include "serving.secretVolumes" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}

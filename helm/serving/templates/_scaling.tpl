@@ -14,7 +14,7 @@ spec:
   scaleTargetRef:
     apiVersion: apps/v1
     kind: Deployment
-    name: {{ include "serving.name" . }}
+    name: {{ include "serving.name" . | quote }}
   minReplicas: {{ int64 $scaling.min }}
   maxReplicas: {{ int64 $scaling.max }}
   metrics:

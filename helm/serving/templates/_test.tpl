@@ -1,7 +1,7 @@
 {{/* The test's pod is no part of the release's Services and of its NetworkPolicy, so it has a name of its own. */}}
 {{- define "serving.testLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Not empty where the test can be made: a release that asks for API keys needs one for it. */}}

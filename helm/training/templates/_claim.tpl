@@ -9,9 +9,9 @@ metadata:
 spec:
   accessModes: [{{ .volume.accessMode }}]
   {{- with .volume.storageClassName }}
-  storageClassName: {{ . }}
+  storageClassName: {{ . | quote }}
   {{- end }}
   resources:
     requests:
-      storage: {{ .volume.size }}
+      storage: {{ .volume.size | quote }}
 {{- end -}}

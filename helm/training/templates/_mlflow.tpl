@@ -23,8 +23,8 @@ http://{{ include "training.name" (dict "root" $ "suffix" "-mlflow") }}.{{ .Rele
 - name: MLFLOW_TRACKING_{{ upper $name }}
   valueFrom:
     secretKeyRef:
-      name: {{ $external.existingSecret }}
-      key: {{ get $external $name }}
+      name: {{ $external.existingSecret | quote }}
+      key: {{ get $external $name | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -42,8 +42,8 @@ http://{{ include "training.name" (dict "root" $ "suffix" "-mlflow") }}.{{ .Rele
   {{- if $mlflow.database.existingSecret }}
   valueFrom:
     secretKeyRef:
-      name: {{ $mlflow.database.existingSecret }}
-      key: {{ $mlflow.database.key }}
+      name: {{ $mlflow.database.existingSecret | quote }}
+      key: {{ $mlflow.database.key | quote }}
   {{- else }}
   value: sqlite:////mlflow/mlflow.db
   {{- end }}
@@ -73,8 +73,8 @@ http://{{ include "training.name" (dict "root" $ "suffix" "-mlflow") }}.{{ .Rele
 - name: {{ $name }}
   valueFrom:
     secretKeyRef:
-      name: {{ $mlflow.s3.existingSecret }}
-      key: {{ $key }}
+      name: {{ $mlflow.s3.existingSecret | quote }}
+      key: {{ $key | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -17,15 +17,15 @@ is cut, and ends in a digest of the whole.
 {{- end -}}
 
 {{- define "training.metadata" -}}
-name: {{ include "training.name" . }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ include "training.name" . | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "training.labels" . | nindent 2 }}
 {{- end -}}
 
 {{- define "training.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -38,6 +38,6 @@ app.kubernetes.io/part-of: predictiondex
 
 {{- define "training.labels" -}}
 {{ include "training.podLabels" . }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}

@@ -16,13 +16,23 @@
 {{- $port | default (eq $url.scheme "https" | ternary "443" "80") -}}
 {{- end -}}
 
-{{/* Where MLflow's server goes out to, besides names: the ports of its database and of its bucket. */}}
+{{/* Where MLflow's server goes out to, besides names: the ports of its database and of its bucket, and those named. */}}
 {{- define "training.serverPorts" -}}
 {{- $mlflow := .Values.mlflow -}}
 {{- $ports := list -}}
 {{- if $mlflow.database.existingSecret }}{{ $ports = append $ports (int64 $mlflow.database.port) }}{{ end -}}
 {{- if $mlflow.s3.bucket }}{{ $ports = append $ports (include "training.port" ($mlflow.s3.endpoint | default "https://s3" | trimSuffix "/") | int64) }}{{ end -}}
+{{- range .Values.networkPolicy.mlflowPorts }}{{ $ports = append $ports (int64 .) }}{{ end -}}
 {{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* A rule of egress that lets names be asked for. */}}
+{{- define "training.dns" -}}
+- ports:
+    {{- range .Values.networkPolicy.dns.ports }}
+    - {port: {{ int64 . }}, protocol: UDP}
+    - {port: {{ int64 . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
 
 {{/* A rule of egress that lets ports be called anywhere; a list of ports. */}}

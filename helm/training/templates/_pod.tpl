@@ -1,7 +1,7 @@
 {{/* What pods share: root, component, account and, where a Job's pod may not start anew, restartPolicy. */}}
 {{- define "training.pod" -}}
 {{- $values := .root.Values -}}
-serviceAccountName: {{ include "training.name" (dict "root" .root "suffix" .account) }}
+serviceAccountName: {{ include "training.name" (dict "root" .root "suffix" .account) | quote }}
 automountServiceAccountToken: false # nothing here asks the API server anything
 enableServiceLinks: false
 {{- include "training.pullSecrets" . }}
@@ -18,7 +18,7 @@ securityContext:
 restartPolicy: {{ . }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.nodeSelector }}
 nodeSelector:
@@ -69,6 +69,6 @@ terminationMessagePolicy: FallbackToLogsOnError # where no sentence was left, th
 {{- range .names }}
 - name: {{ . }}
   emptyDir:
-    sizeLimit: {{ $.size }}
+    sizeLimit: {{ $.size | quote }}
 {{- end }}
 {{- end -}}

@@ -36,11 +36,11 @@ template:
             value: "160" # for the gate's table in the log
           {{- include "training.trackingEnvironment" .root | nindent 10 }}
           {{- with $training.source.existingSecret }}
-          - name: TRAINING_SOURCE
+          - name: PDX_SOURCE # and no argument, which the node and /proc would show
             valueFrom:
               secretKeyRef:
-                name: {{ . }}
-                key: {{ $training.source.key }}
+                name: {{ . | quote }}
+                key: {{ $training.source.key | quote }}
           {{- end }}
         volumeMounts:
           {{- include "training.mounts" (dict "shards" $training.source.shards) | trim | nindent 10 }}
@@ -69,8 +69,8 @@ template:
 - --gate
 {{- with include "training.source" . }}
 - {{ printf "--source=%s" . | quote }}
-- --table={{ $training.source.table }}
 {{- end }}
+- {{ printf "--table=%s" $training.source.table | quote }}
 - --bad={{ $training.source.bad }}
 {{- range $training.algorithms }}
 - --algorithm={{ . }}
@@ -90,6 +90,7 @@ template:
 - --seed={{ int64 $training.seed }}
 {{- end -}}
 
+{{/* What stands in an argument; the URI in a Secret does not. */}}
 {{- define "training.source" -}}
 {{- $source := .Values.training.source -}}
 {{- $shards := .Values.shards -}}
@@ -105,8 +106,6 @@ template:
 {{- end -}}
 {{- if $source.shards -}}
 generator:seed={{ int64 $shards.seed }},shards={{ int64 $shards.count }},rows={{ int64 $shards.rows }}
-{{- else if $source.existingSecret -}}
-$(TRAINING_SOURCE)
 {{- else -}}
 {{ $source.uri }}
 {{- end -}}

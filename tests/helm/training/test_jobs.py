@@ -28,19 +28,24 @@ def environment(found: dict[str, Any]) -> dict[str, Any]:
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in found["env"]}
 
 
+def command(*path: str) -> Any:
+    """A command of pdx, as it is declared."""
+    found: Any = typer.main.get_command(app)
+    for word in path:
+        found = found.commands[word]
+    return found
+
+
 def options(*path: str) -> set[str]:
     """Options that a command takes."""
-    command: Any = typer.main.get_command(app)
-    for word in path:
-        command = command.commands[word]
-    return {option for parameter in command.params for option in parameter.opts}
+    return {option for parameter in command(*path).params for option in parameter.opts}
 
 
 def words(arguments: list[str]) -> set[str]:
     return {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
 
 
-@pytest.mark.parametrize("values", ["minimal", "database", "shards", "external"])
+@pytest.mark.parametrize("values", ["minimal", "database", "shards", "external", "numbers"])
 def test_training_is_told_what_the_command_takes(training: Chart, values: str) -> None:
     arguments = container(training.one("CronJob", SETS / f"{values}.yaml"))["args"]
     assert arguments[:2] == ["train", "--gate"]
@@ -50,7 +55,7 @@ def test_training_is_told_what_the_command_takes(training: Chart, values: str) -
 def test_every_choice_of_training_reaches_the_command(training: Chart) -> None:
     arguments = container(training.one("CronJob", SETS / "database.yaml"))["args"]
     assert arguments == [
-        *("train", "--gate", "--source=$(TRAINING_SOURCE)", "--table=battle_duels", "--bad=set-aside"),
+        *("train", "--gate", "--table=battle_duels", "--bad=set-aside"),
         *("--rows=500000", "--trials=20", "--folds=5", "--learning-curve", "--seed=20240229"),
     ]
     given = with_image(training={"algorithms": ["xgboost", "random_forest"]})
@@ -65,8 +70,10 @@ def test_values_say_what_the_trainer_says() -> None:
 
 def test_a_source_with_a_password_comes_from_its_secret(training: Chart) -> None:
     found = container(training.one("CronJob", SETS / "database.yaml"))
-    assert environment(found)["TRAINING_SOURCE"] == {"secretKeyRef": {"name": "duels", "key": "uri"}}
-    assert "TRAINING_SOURCE" not in environment(container(training.one("CronJob", with_image())))
+    assert environment(found)["PDX_SOURCE"] == {"secretKeyRef": {"name": "duels", "key": "uri"}}
+    (source,) = (each for each in command("train").params if each.name == "source")
+    assert source.envvar == "PDX_SOURCE"
+    assert "PDX_SOURCE" not in environment(container(training.one("CronJob", with_image())))
 
 
 def test_a_no_of_the_gate_ends_the_job_and_an_eviction_counts_for_nothing(training: Chart) -> None:
@@ -146,6 +153,6 @@ def test_another_job_of_shards_has_another_name(training: Chart) -> None:
 
     first = name(with_image(shards=SHARDS))
     assert re.fullmatch(r"battle-shards-[0-9a-f]{8}", first)
-    assert name(with_image(shards=SHARDS, mlflow={"workers": 3}, training={"rows": 5000})) == first
+    assert name(with_image(shards=SHARDS, mlflow={"workers": 2}, training={"rows": 5000})) == first
     assert name(with_image(shards={**SHARDS, "seed": 8})) != first
     assert name({"image": {"repository": "localhost/battle", "tag": "v2"}, "shards": SHARDS}) != first

@@ -1,19 +1,23 @@
 """The server, and what all pods share: names, security, policies, notes."""
 
+import contextlib
 import fnmatch
 import itertools
+import os
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.helm import charts
 from tests.helm.charts import TESTED, Chart, Manifest, Values, with_image
 from tests.helm.test_names import LABEL, LONGEST, labels, names
 
 SETS = TESTED[1].sets
-EVERY = ["minimal", "database", "shards", "external"]
+EVERY = [name for name, _ in TESTED[1].values()]
 
 
 def of(kind: str, name: str, manifests: list[Manifest]) -> Manifest:
@@ -49,30 +53,18 @@ def test_every_pod_is_what_pod_security_restricted_asks(training: Chart, values:
     every = pods(training.manifests(SETS / f"{values}.yaml"))
     assert every
     for pod in every:
-        spec = pod["spec"]
-        assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["fsGroup"] > 0
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert spec["automountServiceAccountToken"] is False
-        assert spec["enableServiceLinks"] is False
-        assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
-        for container in [*spec["containers"], *spec.get("initContainers", [])]:
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }
-            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
-            assert "memory" in container["resources"]["limits"]
+        charts.hardened(pod["spec"])
+        assert pod["spec"]["securityContext"]["fsGroup"] > 0
+        for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
             assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}  # noqa: S108  (in the pod)
 
 
 def test_every_pod_runs_where_it_is_told_to(training: Chart) -> None:
-    given = {"priorityClassName": "batch", "training": {"source": {"existingSecret": ""}}}
+    given = {"priorityClassName": "123", "training": {"source": {"existingSecret": ""}}}
     every = pods(training.manifests(SETS / "database.yaml", SETS / "shards.yaml", given))
     assert len(every) == 5
     for pod in every:
-        assert pod["spec"]["priorityClassName"] == "batch"
+        assert pod["spec"]["priorityClassName"] == "123"
         assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
         assert pod["spec"]["tolerations"] == [{"key": "batch", "operator": "Exists", "effect": "NoSchedule"}]
         assert pod["spec"]["securityContext"]["runAsUser"] == pod["spec"]["securityContext"]["fsGroup"] == 1000
@@ -136,18 +128,47 @@ def test_one_server_at_a_time_makes_its_tables_first(training: Chart) -> None:
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     found = server(training, with_image())
     (tables,) = found["first"]
-    assert tables["command"][-3:] == ["db", "upgrade", "$(MLFLOW_BACKEND_STORE_URI)"]
     assert environment(tables) == environment(found)
     assert found["startupProbe"]["periodSeconds"] * found["startupProbe"]["failureThreshold"] >= 180
     assert {found[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "readiness", "liveness")} == {"/health"}
     assert spec["progressDeadlineSeconds"] > 180
 
 
+def secret(container: dict[str, Any]) -> set[str]:
+    """Variables of a container that come from a Secret."""
+    return {each["name"] for each in container["env"] if "secretKeyRef" in each.get("valueFrom", {})}
+
+
+@pytest.mark.parametrize("values", EVERY)
+def test_no_argument_holds_what_is_in_a_secret(training: Chart, values: str) -> None:
+    every = [
+        container
+        for pod in pods(training.manifests(SETS / f"{values}.yaml"))
+        for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
+    ]
+    assert bool(set().union(*map(secret, every))) is (values in {"database", "external", "numbers"})
+    for container in every:
+        words = [*container.get("command", []), *container.get("args", [])]
+        assert [word for word in words if any(f"$({name})" in word for name in secret(container))] == []
+
+
+def test_tables_are_made_where_the_server_looks(training: Chart, tmp_path: Path) -> None:
+    (tables,) = server(training, with_image())["first"]
+    program, *arguments = tables["command"]
+    assert (program, arguments) == ("python", ["-c"])
+    path = tmp_path / "mlflow.db"
+    environment = {"PATH": os.environ["PATH"], "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{path}"}
+    words = [sys.executable, *arguments, *tables["args"]]
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
 def test_mlflow_takes_its_options(training: Chart) -> None:
     from mlflow.cli import server as command
 
     taken = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    for values in ("minimal", "database"):
+    for values in ("minimal", "database", "numbers"):
         arguments = server(training, SETS / f"{values}.yaml")["args"]
         assert {argument.partition("=")[0] for argument in arguments} <= taken
 
@@ -236,39 +257,37 @@ def test_the_release_s_pods_alone_reach_the_server(training: Chart) -> None:
     assert of("NetworkPolicy", "battle-shards", manifests)["spec"]["egress"] == []
 
 
+DNS = [53, 53, 5353, 5353]
+
+
 def ports(policy: Manifest) -> list[int]:
     return [each["port"] for rule in policy["spec"]["egress"] for each in rule["ports"]]
 
 
 def test_ports_that_are_needed_are_open(training: Chart) -> None:
     manifests = training.manifests(SETS / "database.yaml")
-    assert ports(of("NetworkPolicy", "battle-mlflow", manifests)) == [53, 53, 6432, 9000]
-    assert ports(of("NetworkPolicy", "battle-training", manifests)) == [53, 53, 5000, 5432]
+    assert ports(of("NetworkPolicy", "battle-mlflow", manifests)) == [*DNS, 6432, 9000]
+    assert ports(of("NetworkPolicy", "battle-training", manifests)) == [*DNS, 5000, 5432]
     peers = of("NetworkPolicy", "battle-mlflow", manifests)["spec"]["ingress"][0]["from"]
     assert peers[-2:] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ci"}}},
         {"ipBlock": {"cidr": "10.1.0.0/16"}},
     ]
     (policy,) = (each for each in training.manifests(SETS / "external.yaml") if each["kind"] == "NetworkPolicy")
-    assert ports(policy) == [53, 53, 443]
+    assert ports(policy) == [*DNS, 443]
     plain = with_image(mlflow={"s3": {"bucket": "models"}})
-    assert ports(of("NetworkPolicy", "battle-mlflow", training.manifests(plain))) == [53, 53, 443]
+    assert ports(of("NetworkPolicy", "battle-mlflow", training.manifests(plain))) == [*DNS, 443]
 
 
-def notes(chart: Chart, *values: Values | Path) -> str:
-    files: list[str | Path] = []
-    for number, given in enumerate(values):
-        path = given if isinstance(given, Path) else chart._scratch / f"notes-{number}.yaml"
-        if not isinstance(given, Path):
-            path.write_text(yaml.safe_dump(given))
-        files += ["--values", path]
-    done = chart.run("install", "battle", chart.folder, "--dry-run=client", "--namespace", "models", *files)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.partition("NOTES:\n")[2]
+def test_other_ports_are_values(training: Chart) -> None:
+    given = {"networkPolicy": {"dns": {"ports": [1053]}, "mlflowPorts": [6433, 9000], "trainingPorts": [15432]}}
+    manifests = training.manifests(SETS / "database.yaml", given)
+    assert ports(of("NetworkPolicy", "battle-mlflow", manifests)) == [1053, 1053, 6432, 9000, 6433]
+    assert ports(of("NetworkPolicy", "battle-training", manifests)) == [1053, 1053, 5000, 15432]
 
 
 def test_notes_name_what_is_there(training: Chart) -> None:
-    said = notes(training, with_image())
+    said = training.notes(with_image())
     there = names(training.manifests(with_image()))
     assert "kubectl port-forward service/battle-mlflow 5000 --namespace models\n" in said
     assert ("Service", "battle-mlflow") in there
@@ -280,15 +299,21 @@ def test_notes_name_what_is_there(training: Chart) -> None:
 
 
 def test_notes_say_nothing_of_what_is_on_or_not_there(training: Chart) -> None:
-    said = notes(training, SETS / "database.yaml")
+    said = training.notes(SETS / "database.yaml")
     for part in ("training.suspend", "networkPolicy", "mlflow"):
         assert f"\n- {part}" not in said
-    closed = notes(training, SETS / "database.yaml", {"networkPolicy": {"trainingPorts": []}})
+    closed = training.notes(SETS / "database.yaml", {"networkPolicy": {"trainingPorts": []}})
     assert "- networkPolicy.trainingPorts: training may call no database" in closed
-    said = notes(training, SETS / "external.yaml")
+    said = training.notes(SETS / "external.yaml")
     assert "port-forward" not in said
     assert "helm test" not in said
     assert "MLflow is https://mlflow.example/team, which is not this release's." in said
+
+
+def test_notes_say_what_trains_again(training: Chart) -> None:
+    said = "This revision trains at once (training.onInstall), and so does each upgrade and each helm rollback."
+    assert said in training.notes(SETS / "shards.yaml")
+    assert said not in training.notes(SETS / "minimal.yaml")
 
 
 def test_helm_lint_has_nothing_to_say(training: Chart) -> None:

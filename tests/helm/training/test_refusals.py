@@ -54,6 +54,18 @@ def test_a_value_that_is_taken_away_is_refused(training: Chart, path: tuple[str,
         (("mlflow", "resources", "limits", "memory"), "1 GiB", "/mlflow/resources/limits/memory"),
         (("training", "schedule"), "nightly", "/training/schedule"),
         (("training", "schedule"), "* * * *", "/training/schedule"),
+        (("training", "schedule"), "0 3 * * 7", "/training/schedule"),
+        (("training", "schedule"), "60 3 * * 0", "/training/schedule"),
+        (("training", "schedule"), "0 3 * * $", "/training/schedule"),
+        (("training", "schedule"), "TZ=UTC 3 * * 0", "/training/schedule"),
+        (("training", "schedule"), "*/0 3 * * 0", "/training/schedule"),
+        (("training", "timeZone"), None, "missing property 'timeZone'"),
+        (("training", "source", "uri"), "$(MLFLOW_TRACKING_PASSWORD)", "/training/source/uri"),
+        (("training", "source", "table"), "$(POD_IP)", "/training/source/table"),
+        (("training", "scratchSize"), "0", "/training/scratchSize"),
+        (("mlflow", "volume", "size"), "0.0Gi", "/mlflow/volume/size"),
+        (("mlflow", "resources", "limits", "memory"), "512m", "/mlflow/resources/limits/memory"),
+        (("networkPolicy", "dns", "ports"), [], "/networkPolicy/dns/ports"),
         (("training", "rows"), 999, "/training/rows"),
         (("training", "folds"), 1, "/training/folds"),
         (("training", "algorithms"), ["oracle"], "/training/algorithms/0"),
@@ -71,7 +83,7 @@ def test_a_value_out_of_its_bounds_is_refused(training: Chart, path: tuple[str, 
     assert word in training.refusal(wrong)
 
 
-@pytest.mark.parametrize("schedule", ["0 3 * * 0", "*/10 1-5 1,15 * MON-FRI", "@daily"])
+@pytest.mark.parametrize("schedule", ["0 3 * * 0", "*/10 1-5 1,15 * MON-FRI", "5/15,59 23 31 Dec 6", "@daily"])
 def test_schedules_that_cron_has_are_taken(training: Chart, schedule: str) -> None:
     job = training.one("CronJob", with_image(training={"schedule": schedule}))
     assert job["spec"]["schedule"] == schedule
@@ -82,6 +94,35 @@ def test_schedules_that_cron_has_are_taken(training: Chart, schedule: str) -> No
     [
         ({"image": {"tag": "v1"}}, "image.repository is empty: name the image that pdx image training printed."),
         ({"image": {"repository": "localhost/x", "tag": ""}}, "has neither a tag nor a digest: set image.tag"),
+        (
+            {"mlflow": {"external": {"existingSecret": "login"}}},
+            "mlflow.external.existingSecret is for another server, and mlflow.enabled runs one here",
+        ),
+        (
+            {"mlflow": {"s3": {"existingSecret": "bucket"}}},
+            "mlflow.s3.existingSecret has no effect without mlflow.s3.bucket",
+        ),
+        ({"mlflow": {"s3": {"endpoint": "http://s3"}}}, "mlflow.s3.endpoint has no effect without mlflow.s3.bucket"),
+        (
+            {
+                "mlflow": {
+                    "database": {"existingSecret": "uri"},
+                    "s3": {"bucket": "models"},
+                    "volume": {"existingClaim": "models"},
+                }
+            },
+            "mlflow.volume.existingClaim has no effect, since mlflow.database and mlflow.s3 keep everything",
+        ),
+        (
+            {"mlflow": {"workers": 3}},
+            "mlflow.resources.limits.memory is 1Gi, and mlflow.workers is 3: a worker takes up to 400 MiB, so give "
+            "1200Mi or more.",
+        ),
+        (
+            {"mlflow": {"resources": {"limits": {"memory": "419M"}}}},
+            "mlflow.resources.limits.memory is 419M, and mlflow.workers is 1:",
+        ),
+        ({"training": {"timeZone": "local"}}, "training.timeZone is Local, which is each node's own"),
         ({"mlflow": {"enabled": False}}, "mlflow.enabled is off, and mlflow.external.uri names no other server."),
         (
             {"mlflow": {"external": {"uri": "https://mlflow.example"}}},
@@ -105,6 +146,35 @@ def test_values_that_contradict_each_other_are_refused(training: Chart, values: 
     said = training.refusal(with_image(**values))
     assert sentence in said
     assert "hidden" not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("mlflow", "database", "existingSecret"), "uri"),
+        (("mlflow", "s3", "bucket"), "models"),
+        (("mlflow", "s3", "existingSecret"), "bucket"),
+        (("mlflow", "volume", "existingClaim"), "models"),
+        (("mlflow", "allowedHosts"), ["mlflow.example"]),
+        (("serviceAccount", "annotations"), {"role": "models"}),
+        (("networkPolicy", "mlflowPorts"), [5432]),
+        (("networkPolicy", "clients", "cidrs"), ["10.1.0.0/16"]),
+    ],
+)
+def test_values_of_a_server_that_is_not_run_are_refused(training: Chart, path: tuple[str, ...], value: Any) -> None:
+    external = with_image(mlflow={"enabled": False, "external": {"uri": "https://mlflow.example"}})
+    assert training.manifests(external)
+    put(external, path, value)
+    name = ".".join(path).removesuffix(".cidrs")
+    assert f"{name} has no effect with mlflow.enabled off" in training.refusal(external)
+
+
+@pytest.mark.parametrize(
+    ("workers", "memory"), [(1, "400Mi"), (1, "419430.4k"), (2, "0.84G"), (3, "1200Mi"), (64, "1Ti")]
+)
+def test_memory_that_holds_the_workers_is_taken(training: Chart, workers: int, memory: str) -> None:
+    given = {"workers": workers, "resources": {"limits": {"memory": memory}}}
+    assert training.manifests(with_image(mlflow=given))
 
 
 @pytest.mark.parametrize("name", ["1battle", "battle.prod"])

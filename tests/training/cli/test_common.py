@@ -53,6 +53,22 @@ def test_tracking_that_does_not_answer_is_told_soon(scheme: str, words: tuple[st
     assert "hidden" not in done.output
 
 
+@pytest.mark.parametrize("command", ["train", "all"])
+def test_a_source_in_the_environment_is_in_no_argument_and_not_shown(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PDX_SOURCE", f"postgresql+psycopg://pdx:hidden@127.0.0.1:{free_port()}/x?password=hidden")
+    done = pdx(command)
+    assert done.exit_code == 2
+    assert "Connection refused" in done.stderr.splitlines()[-1]
+    shown = pdx(command, "--help").output
+    assert "PDX_SOURCE" in shown
+    assert "hidden" not in done.output + shown
+    assert "There is no file nowhere.parquet." in pdx(command, "--source", "nowhere.parquet").stderr
+    monkeypatch.setenv("PDX_SOURCE", "elsewhere.parquet")
+    assert "There is no file elsewhere.parquet." in pdx(command).stderr
+
+
 def test_too_few_replays_for_the_calibration_error_are_one_sentence(tmp_path: Path) -> None:
     replays = tmp_path / "replays.parquet"
     shipped = pq.read_table(DATA / "gate.parquet")
