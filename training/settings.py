@@ -89,6 +89,9 @@ def resolve(tracking_uri: str | None = None, home: Path | None = None) -> Settin
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # A server whose artifacts are in S3 offers URLs of the store itself, which need not be within reach from here.
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "false")
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri(home)
     if _is_database(uri):
         _ask_database(uri)

@@ -94,6 +94,19 @@ def test_the_variable_and_then_the_option_go_before_the_default(
     assert resolve().tracking_uri == f"sqlite:///{tmp_path / 'other' / 'mlflow.db'}"
 
 
+@pytest.mark.parametrize("said", [None, "true"])
+def test_artifacts_come_through_the_server_unless_said_otherwise(
+    said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD")
+    for name in names:
+        monkeypatch.setenv(name, said or "")
+        if said is None:
+            monkeypatch.delenv(name)
+    resolve(home=tmp_path)
+    assert [os.environ[name] for name in names] == [said or "false"] * 2
+
+
 def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"file/home cannot be made: Not a directory\."):

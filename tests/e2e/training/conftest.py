@@ -1,4 +1,4 @@
-"""One release for the module: MLflow on a PostgreSQL in the namespace, artifacts and shards on volumes."""
+"""One release for the module: MLflow on a PostgreSQL and an S3 store in the namespace, shards on a volume."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from k8s.local import choose, volumes
 from tests.e2e.cluster import Cluster, Namespace
 from tests.e2e.images import Image
-from tests.e2e.training import database, images
+from tests.e2e.training import bucket, database, images
 from tests.e2e.training.jobs import Release
 
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}}
@@ -24,13 +24,14 @@ def training_image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def with_database(cluster: Cluster, module_space: Namespace, training_image: Image) -> Release:
-    """A release whose runs and registry are in PostgreSQL; it is not installed yet."""
+    """A release whose runs and registry are in PostgreSQL, and its artifacts in a bucket; it is not installed yet."""
     if choose.running() is choose.Mode.NODE:
         volumes.ensure(cluster.kubectl)  # what earlier runs released can be given out again
     database.start(module_space, images.postgres().reference)
+    bucket.start(module_space, images.store().reference)
     given = {
         **training_image.values,
-        "mlflow": {"database": {"existingSecret": database.SECRET}},
+        "mlflow": {"database": {"existingSecret": database.SECRET}, "s3": bucket.VALUES},
         # One node, on which others run beside it.
         "training": {"algorithms": ["xgboost"], "gateSlowdown": 100, "resources": SMALL},
         "shards": {

@@ -1,4 +1,4 @@
-"""The image of training, as a user builds it, and one of PostgreSQL."""
+"""The image of training, as a user builds it, one of PostgreSQL and one of an S3 store."""
 
 import hashlib
 import json
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from k8s.images import base
-from k8s.local import paths
+from k8s.local import build, paths
+from k8s.local import images as programs
 from k8s.local.commands import run
+from k8s.local.parts import Part
 from tests.e2e.images import Image
 from training import image
 from training.image_tool import Tool, choose
@@ -18,6 +20,12 @@ _DOCKERFILE: Final = Path(__file__).parent / "postgres.Dockerfile"
 _EPOCH: Final = 1_700_000_000
 _BUILD_S: Final = 900
 _LOAD_S: Final = 300
+_STORE: Final = Part(
+    "versitygw",
+    "versitygw",
+    "github.com/versity/versitygw",
+    ("github.com/versity/versitygw/cmd/versitygw",),
+)
 
 
 def training(folder: Path) -> Image:
@@ -50,6 +58,15 @@ def postgres() -> Image:
         whole.rename(archive)
     _load(archive)
     return Image(reference, archive, "")
+
+
+def store() -> Image:
+    """versitygw, an S3 gateway of Apache's license, built of its Go modules once and given to the cluster."""
+    build.ensure(_STORE)
+    image = programs.Image(_STORE.name, {"/bin/versitygw": build.program(_STORE)}, "/bin/versitygw")
+    archive = programs.archive(image)
+    _load(archive)
+    return Image(image.reference, archive, _STORE.version)
 
 
 def _base(tool: Tool) -> str:

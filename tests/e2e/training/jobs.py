@@ -1,8 +1,6 @@
 """A release of ``helm/training``: its jobs, how they ended, and what the registry says of their versions."""
 
 import json
-import re
-import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
-from k8s.local.errors import ClusterError
 from k8s.local.paths import ROOT
 from tests.e2e.cluster import Done, Namespace, until
 from tests.e2e.release import Values, merged
+from tests.e2e.training.forward import forwarded
 
 CHART: Final = ROOT / "helm/training"
 _ENDED_S: Final = 300
@@ -115,18 +113,6 @@ class Release:
 
     @contextmanager
     def forwarded(self) -> Iterator[str]:
-        """MLflow's URL on this machine, by ``kubectl port-forward``."""
-        command = [
-            *map(str, self.space.cluster.kubectl.start),
-            f"--namespace={self.space.name}",
-            *("port-forward", f"service/{self.name}-mlflow", ":5000"),
-        ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            try:
-                said = process.stdout.readline() if process.stdout else ""
-                found = re.search(r"127\.0\.0\.1:(\d+)", said)
-                if found is None:
-                    raise ClusterError(f"kubectl port-forward says {said!r}.")
-                yield f"http://127.0.0.1:{found[1]}"
-            finally:
-                process.terminate()
+        """MLflow's URL on this machine."""
+        with forwarded(self.space, f"{self.name}-mlflow", 5000) as url:
+            yield url

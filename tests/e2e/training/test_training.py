@@ -1,5 +1,7 @@
-"""helm/training on a real cluster: duels, training and gate in pods, the registry on a real PostgreSQL."""
+"""helm/training on a real cluster: duels, training and gate in pods, on a real PostgreSQL and a real S3 store."""
 
+import base64
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from tests.commands import Pdx
 from tests.e2e.cluster import Namespace, until
 from tests.e2e.conftest import Measured
 from tests.e2e.images import Image
-from tests.e2e.training import database
+from tests.e2e.training import bucket, database
 from tests.e2e.training.jobs import Release
 
 SHARDS = {"training": {"source": {"shards": True}}}
@@ -59,6 +61,16 @@ def test_a_no_of_the_gate_is_a_result_and_not_tried_again(with_database: Release
     assert with_database.last_words("refused") == [f"No: version {number} fails on error of win probability."]
 
 
+def test_no_process_shows_a_password(with_database: Release) -> None:
+    space = with_database.space
+    look = "import pathlib; print(*(each.read_text() for each in pathlib.Path('/proc').glob('[0-9]*/cmdline')))"
+    said = space.kubectl("exec", f"deployment/{with_database.name}-mlflow", "--", "python", "-c", look)
+    assert "mlflow.server.fastapi_app:app" in said
+    for secret in (database.SECRET, bucket.SECRET):
+        for value in space.get("secret", secret)["data"].values():
+            assert base64.b64decode(value).decode() not in said
+
+
 def test_shards_that_are_there_are_not_played_again(with_database: Release) -> None:
     before = with_database.shards()
     with_database.upgrade(SHARDS, {"shards": {"backoffLimit": 3}})
@@ -82,13 +94,39 @@ def test_training_ends_at_a_judged_version_and_promotes_nothing(with_database: R
     measured(f"dataset to verdict from {job['startTime']} to {job['completionTime']}")
 
 
+def test_artifacts_are_in_the_bucket_and_reach_who_has_no_key_of_it(
+    with_database: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    # By itself MLflow's client takes the URLs of the store that the server offers, and the store is in the cluster.
+    monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+    with with_database.forwarded() as uri:
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        found = client.get_run(client.get_model_version("battle", "2").run_id or "").info
+        served = Path(client.download_artifacts(found.run_id, "", str(tmp_path)))
+    assert found.artifact_uri == f"mlflow-artifacts:/{found.experiment_id}/{found.run_id}/artifacts"
+    place = f"mlflow/{found.experiment_id}/{found.run_id}/artifacts/"
+    files = {str(each.relative_to(served)): each.stat().st_size for each in served.rglob("*") if each.is_file()}
+    assert {"gate.json", "export/model.onnx"} <= files.keys()
+    assert bucket.objects(with_database.space, place) == files
+    assert bucket.read(with_database.space, f"{place}gate.json") == (served / "gate.json").read_bytes()
+    (pod,) = with_database.pods("passed")
+    assert not [each for each in pod["spec"]["containers"][0]["env"] if each["name"].startswith("AWS_")]
+
+
 def test_a_source_that_is_wrong_fails_and_stays_with_its_sentence(with_database: Release) -> None:
-    with_database.upgrade({"training": {"source": {"uri": "nowhere.parquet"}, "backoffLimit": 1}})
+    source = {"existingSecret": database.SECRET}
+    given = {"training": {"source": source, "backoffLimit": 1}, "networkPolicy": {"trainingPorts": [5432]}}
+    with_database.upgrade(given)
     ended = with_database.train("wrong")
     assert (ended["type"], ended["reason"]) == ("Failed", "BackoffLimitExceeded")
-    assert with_database.last_words("wrong") == ["There is no file nowhere.parquet."] * 2
+    sentence = "postgresql+psycopg://database:5432/postgres has no table named duels."
+    assert with_database.last_words("wrong") == [sentence] * 2
     described = with_database.space.kubectl("describe", "pods", "--selector", "batch.kubernetes.io/job-name=wrong")
-    assert described.count("There is no file nowhere.parquet.") == 2
+    assert described.count(sentence) == 2
     assert with_database.newest()[0] == "2"
     # The refused one as well: the schedule's next runs keep as many as the value says.
     assert {"refused", "wrong"} <= {job["metadata"]["name"] for job in with_database.space.items("jobs")}
@@ -115,7 +153,7 @@ def test_no_other_web_page_can_speak_for_a_browser(with_database: Release) -> No
     assert statuses == ["403", "200", "200"]
 
 
-def test_uninstall_leaves_the_volumes_alone(with_database: Release) -> None:
+def test_uninstall_leaves_the_volume_alone(with_database: Release) -> None:
     space = with_database.space
     space.helm("uninstall", with_database.name, "--wait")
     selector = f"app.kubernetes.io/instance={with_database.name}"
@@ -124,18 +162,28 @@ def test_uninstall_leaves_the_volumes_alone(with_database: Release) -> None:
         kinds = "all,cronjobs,serviceaccounts,secrets,configmaps,networkpolicies,persistentvolumeclaims"
         return [f"{each['kind']} {each['metadata']['name']}" for each in space.items(kinds, "--selector", selector)]
 
-    wanted = ["PersistentVolumeClaim battle-mlflow", "PersistentVolumeClaim battle-shards"]
-    until("only the volumes are left", lambda: left() == wanted, 90, poll_s=1)
+    until("only the volume is left", lambda: left() == ["PersistentVolumeClaim battle-shards"], 90, poll_s=1)
 
 
-def test_the_defaults_keep_a_model_on_a_volume(module_space: Namespace, training_image: Image) -> None:
+def test_the_defaults_keep_models_and_artifacts_on_a_volume(
+    module_space: Namespace, training_image: Image, tmp_path: Path
+) -> None:
     from mlflow import MlflowClient
 
     release = Release(module_space, "lite", training_image.values)
     release.install()
     with release.forwarded() as uri:
-        MlflowClient(tracking_uri=uri, registry_uri=uri).create_registered_model("battle")
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.create_registered_model("battle")
+        run = client.create_run(client.create_experiment("kept")).info
+        client.log_text(run.run_id, "kept", "kept.txt")
+    assert run.artifact_uri.startswith("mlflow-artifacts:/")
     module_space.kubectl("rollout", "restart", "deployment/lite-mlflow")
     module_space.kubectl("rollout", "status", "deployment/lite-mlflow", "--timeout=180s", timeout_s=200)
     assert release.registry("registered-models/get?name=battle")["registered_model"]["name"] == "battle"
+    with release.forwarded() as uri:
+        kept = MlflowClient(tracking_uri=uri, registry_uri=uri).download_artifacts(
+            run.run_id, "kept.txt", str(tmp_path)
+        )
+    assert Path(kept).read_text() == "kept"
     assert "The registry has battle: no version" in module_space.helm("test", "lite", "--logs").stdout
