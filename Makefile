@@ -41,9 +41,9 @@ train: $(ENVS) ## Train every candidate and take the best past the gate into a b
 	.venv/bin/pdx all
 
 .PHONY: image
-image: $(ENVS) $(ENGINE) tools ## Build the images of the champion, training and rollouts; BASE=IMAGE, or BASE=local
+image: $(ENVS) $(ENGINE) tools ## Build the images of the champion, training and rollouts, or ONLY one; BASE=IMAGE, or local
 	@base='$(BASE)'; [ "$$base" != local ] || base=$$($(PY) -m k8s.images.base); \
-	for what in serving training rollout; do \
+	for what in $(or $(ONLY),serving training rollout); do \
 		.venv/bin/pdx image "$$what" $${base:+--base "$$base"} $(ARGS); \
 	done
 

@@ -46,7 +46,7 @@ class Bounds:
         antisymmetry: largest mean of abs(P(A beats B) + P(B beats A) - 1).
         mebibytes: largest bundle, in MiB; serving holds the model in memory beside the 193 MiB of an empty process.
         usual_ms, largest_ms: CPU time of a whole request on one core, for about 312 pairings and for the largest one
-            there is, in ms of the machine these bounds were set on (see request_ms).
+            there is, in ms, less on a slow machine (see request_ms).
     """
 
     confidence: float = 0.95

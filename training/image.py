@@ -85,6 +85,12 @@ class Built:
             return None
         return f"{self.reference} has {self.size / 1e6:.0f} MB unpacked, and may have {bound / 1e6:.0f} MB at most."
 
+    def values(self) -> str:
+        """The charts' values that name this image, as YAML; the digest is there once it was pushed."""
+        repository, _, tag = self.reference.rpartition(":")
+        named = {"repository": repository, "tag": tag} | ({"digest": self.digest} if self.digest else {})
+        return "image:\n" + "".join(f"  {key}: {json.dumps(text)}\n" for key, text in named.items())
+
 
 def serving(package: Package, options: Options, tool: Tool) -> Built:
     """Build the serving image of a bento.
@@ -159,6 +165,8 @@ def _build(what: What, context: Context, options: Options, tool: Tool) -> Built:
         archive=str(options.archive) if options.archive else None,
     )
     (options.folder / f"{what}.json").write_text(json.dumps(asdict(built), indent=1) + "\n", encoding="utf-8")
+    if what is not What.ROLLOUT:
+        (options.folder / f"{what}.values.yaml").write_text(built.values(), encoding="utf-8")
     return built
 
 

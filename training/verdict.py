@@ -87,7 +87,11 @@ class Verdict(_Part):
         """The answer, with what it rests on when it is a no."""
         if self.passed:
             return f"Yes: version {self.version} may be promoted (pdx promote {self.version})."
-        return f"No: version {self.version} fails on {', '.join(c.name for c in self.criteria if not c.passed)}."
+        failed = [c.name for c in self.criteria if not c.passed]
+        no = f"No: version {self.version} fails on {', '.join(failed)}."
+        if all(name.endswith(", ms") for name in failed):
+            no += " If the machine is slow or busy, PDX_GATE_SLOWDOWN=3 allows three times as much."
+        return no
 
     def table(self) -> "Table":
         """The criteria as a Rich table, each with both figures and the bound."""

@@ -21,7 +21,7 @@ from bentos.errors import BundleError
 from tests.tracking import log_run, model_name
 from training.bundle import assemble
 from training.candidates import Fitted
-from training.contender import Contender, largest_request, request_ms, show, usual_request
+from training.contender import Contender, fair_ms, largest_request, request_ms, show, usual_request
 from training.dataset.draw import draw
 from training.dataset.schema import REPLAY_SCHEMA
 from training.expectation import draw_requests, expectation
@@ -248,6 +248,18 @@ def test_timed_requests_are_the_stated_ones(dex: Dex, contender: Callable[[str, 
     core = contender("good", "1").core
     usual, largest = request_ms(core, [usual_request(dex), ("mew", "mew")])
     assert 0 < usual < largest
+
+
+def test_a_slow_machine_gets_more_time_and_a_fast_one_no_less() -> None:
+    assert fair_ms(1.5, yardstick=0.6) == 1.5
+    assert fair_ms(6.0, yardstick=7.5) == pytest.approx(2.0)
+
+
+def test_a_no_for_time_alone_names_the_way_out(contender: Callable[[str, str], Contender], replays: Replays) -> None:
+    for changed, named in (({"usual_ms": 1e-9}, True), ({"usual_ms": 1e-9, "mae": 0.0}, False)):
+        bounds = dataclasses.replace(BOUNDS, **changed)
+        verdict = judge("battle", contender("good", "2"), contender("good", "1"), replays, bounds)
+        assert ("PDX_GATE_SLOWDOWN=3" in verdict.sentence()) is named
 
 
 def test_requests_are_the_same_for_ever(dex: Dex) -> None:

@@ -1,5 +1,6 @@
 """Images are built of what they need and nothing of this machine, the same again from the same inputs, and run."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -235,6 +236,15 @@ def test_record_is_written_beside_it(first: tuple[Built, Path]) -> None:
     assert Built(**record) == made
     assert made.size == sum(size for _, _, size, _ in image_archive.files(archive))
     assert made.archive == str(archive)
+
+
+def test_values_of_the_chart_are_written_beside_it(first: tuple[Built, Path]) -> None:
+    made = first[0]
+    values = yaml.safe_load(Path(made.sbom).with_name("serving.values.yaml").read_text())
+    assert f"{values['image']['repository']}:{values['image']['tag']}" == made.reference
+    pushed = dataclasses.replace(made, reference="registry.example:5000/team/serving:1", digest="sha256:ab")
+    named = {"repository": "registry.example:5000/team/serving", "tag": "1", "digest": "sha256:ab"}
+    assert yaml.safe_load(pushed.values()) == {"image": named}
 
 
 def test_an_image_that_is_too_large_is_told(first: tuple[Built, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def command(
         console.print(figures_table(made.result.winner.measured))
         console.print(made.verdict.table())
         if made.bundle is None or made.packed is None:
-            tell("The gate said no, and there is no older champion to serve.")
+            tell(f"{made.verdict.sentence()} There is no older champion to serve.")
             raise typer.Exit(FAILED)
         console.print(f"The champion is version {made.champion}, packaged as bento {made.packed.bento}.")
         with Serving.start(made.bundle, ports=Ports(port, grpc_port, admin_port)) as serving:

@@ -87,6 +87,8 @@ def command(
         tell(f"Image {built.reference} is built by {built.tool}: {built.size / 1e6:.0f} MB unpacked.")
         tell(f"Its id is {built.id}" + (f", and its digest in the registry {built.digest}." if built.digest else "."))
         tell(f"Record and bill of materials: {options.folder / what}.json and {built.sbom}")
+        if what != "rollout":
+            tell(f"The chart takes it with: --values {options.folder / what}.values.yaml")
     complaint = built.complaint()
     if complaint:
         typer.secho(complaint, fg=typer.colors.RED, err=True)
