@@ -222,7 +222,7 @@ class Core:
             model=self._version,
             prediction_id=ident,
         )
-        observe = partial(adapter.observation, rows, 0) if self._monitored else None
+        observe = partial(adapter.duel_observation, duel, best.move) if self._monitored else None
         return Prediction((), [ident], rows.n, seconds, best.win_probability, observe, answer)
 
     def check_parity(self) -> None:

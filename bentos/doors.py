@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bentos import logs, telemetry
+from bentos import faults, logs, telemetry
 from bentos.admin import Admin
 from bentos.asgi import App
 from bentos.core import Core
@@ -78,6 +78,7 @@ class Doors:
         ids = Ids.open(settings.ids)
         self.metrics.watch_ids(lambda: ids.ok)
         core = Core.open(folder, ids, settings.limit.rows)
+        faults.inject(core, settings.fault)
         name, version = core.contract.name, core.contract.version
         self.metrics.bind(core.contract)
         logs.bind(name, version)

@@ -171,6 +171,26 @@ class Stop(_Group):
     finish_seconds: Seconds = 20
 
 
+class Fault(_Group):
+    """Faults on purpose, for tests of alerts and of rollouts; never for a service that anybody relies on.
+
+    Attributes:
+        allowed: must be ``yes-this-is-a-test`` where a fault is set, or the process refuses to start.
+        slow_seconds: time that every request spends in the model beyond what it takes.
+        error_ratio: share of requests whose model fails, in [0, 1].
+    """
+
+    allowed: Literal["", "yes-this-is-a-test"] = ""
+    slow_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    error_ratio: Annotated[float, Field(ge=0, le=1)] = 0
+
+    @model_validator(mode="after")
+    def _only_in_tests(self) -> "Fault":
+        if (self.slow_seconds or self.error_ratio) and not self.allowed:
+            raise ValueError("faults are for tests, and need PDX_FAULT_ALLOWED=yes-this-is-a-test beside them")
+        return self
+
+
 class Log(_Group):
     """What is written to stderr.
 
@@ -207,6 +227,7 @@ class Settings(BaseSettings):
     live: Live = Live()
     stop: Stop = Stop()
     log: Log = Log()
+    fault: Fault = Fault()
 
     @classmethod
     def settings_customise_sources(

@@ -51,8 +51,9 @@ CARD: Final = "card.md"
 LEAST_ROWS: Final = 10_000
 TOLERANCE: Final = 1e-5  # of a probability
 OBSERVATION: Final = (
-    "One observation a request: the two species, the recommended attack as the label, and its win probability against "
-    "the best reply as the score."
+    "One observation a request: the first type and the summed base stats of both species, how much faster A is, the "
+    "type of the recommended attack, and as the score its win probability against the best reply; what flips is the "
+    "recommended attack."
 )
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_INPUTS: Final = 3

@@ -20,7 +20,16 @@ from training.package import PROJECT, Package
 _EXPORT_S: Final = 120
 _GIT_S: Final = 30
 _CODE: Final = {
-    "training": ("bentos", "training", "pyproject.toml", "LICENSE", "NOTICE"),
+    # Of the load tests only their generator of requests, which references for drift are made from.
+    "training": (
+        "bentos",
+        "training",
+        "loadtests/__init__.py",
+        "loadtests/requests.py",
+        "pyproject.toml",
+        "LICENSE",
+        "NOTICE",
+    ),
     # Without what makes clusters and images, which takes a checkout and is no part of a rollout.
     "rollout": ("bentos", "k8s", ":(exclude)k8s/images", ":(exclude)k8s/local", "LICENSE", "NOTICE"),
 }

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bentos.contract import Column, MonitoredColumn, ScoreBins, Task
 from bentos.records import nearest
 from training.export import ExportError
+from training.histograms import tenths
 from training.tabular_frame import Schema
 
-_BINS: Final = 10
 _MOST_MONITORED: Final = 20
 _MOST_CATEGORIES: Final = 50  # each is a series in Prometheus
 
@@ -69,26 +69,12 @@ def _monitored(column: Column, values: NDArray[Any]) -> MonitoredColumn:
         most = np.argsort(-counts, kind="stable")
         shares = counts[most] / len(values)
         return MonitoredColumn(name=column.name, categories=found[most].tolist(), shares=shares.tolist())
-    edges, shares = _bins(values.astype(np.float64))
+    edges, shares = tenths(values.astype(np.float64))
     return MonitoredColumn(name=column.name, edges=edges.tolist(), shares=shares.tolist())
 
 
 def score_bins(answers: Floats, task: Task) -> ScoreBins:
     """Bins of the score: P(class 1), the greatest P, or the value."""
     score = answers.max(axis=1) if task is Task.MULTICLASS else answers
-    edges, shares = _bins(score)
+    edges, shares = tenths(score)
     return ScoreBins(edges=edges.tolist(), shares=shares.tolist())
-
-
-def _bins(values: Floats) -> tuple[Floats, Floats]:
-    """Inner edges of about equally filled bins, each halfway between two values that occur, and their shares of all."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return np.empty(0), np.zeros(1)
-    distinct = np.unique(known)
-    cuts = np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower"))
-    places = np.searchsorted(distinct, cuts)
-    places = places[places + 1 < len(distinct)]
-    edges = np.unique((distinct[places] + distinct[places + 1]) / 2)
-    counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
-    return edges, counts / len(values)

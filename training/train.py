@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bentos.battle import features
 from bentos.calibration import calibrate
 from bentos.contract import Calibration, LiveReference
-from training import breakdown, report, tracking, validate
+from training import battle_watch, breakdown, report, tracking, validate
 from training.calibrate import choose
 from training.candidates import CANDIDATES, SEED, Candidate, Fitted
 from training.card import Rival, Story, card
@@ -297,6 +297,8 @@ def _export(ranked: Sequence[Trained], data: Everything, commit: str) -> None:
     rivals = [Rival(one.fitted.algorithm, one.fitted.rows, one.rank_loss, one.measured, one.seconds) for one in ranked]
     story = replace(_story(best, data), candidates=rivals)
     requests = answers(best.fitted, best.calibration, data.requests.matrix)
+    seen = battle_watch.observe(data.dex, lambda rows: answers(best.fitted, best.calibration, rows))
+    watched = Watched(*battle_watch.reference(data.dex, seen), live_reference(requests, data.requests))
     with tempfile.TemporaryDirectory() as scratch:
         draft = export(
             best.fitted,
@@ -307,7 +309,7 @@ def _export(ranked: Sequence[Trained], data: Everything, commit: str) -> None:
             metrics=best.measured.metrics(),
             origin=Origin(best.run_id, commit, data.duels.digest, len(data.training)),
             card=lambda contract: card(contract, story),
-            watched=Watched(live_reference=live_reference(requests, data.requests)),
+            watched=watched,
         )
         tracking.log_folder(draft.folder, EXPORT)
     tracking.log_model(best.fitted, data.calibration.matrix.x)

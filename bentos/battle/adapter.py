@@ -12,6 +12,7 @@ from bentos.battle import features
 from bentos.battle.dex import Dex
 from bentos.battle.features import Matrix
 from bentos.battle.schemas import MOST_MOVES, RankedMove
+from bentos.battle.watch import Watch
 from bentos.bundle import Bundle
 from bentos.errors import ContractError, InvalidInput, UnknownName
 from bentos.tensor import Tensor, TensorSpec, bind
@@ -53,21 +54,26 @@ class BattleAdapter:
             raise ContractError(f"A battle bundle has the columns {', '.join(COLUMNS)}.")
         self.dex = Dex.load(bundle.path(DEX_FILE))
         self.inputs = tuple(TensorSpec(name, "BYTES", (-1, 1)) for name in COLUMNS)
+        self._watch = Watch(self.dex, bundle.contract.monitored)
         self._canonical = bundle.contract.symmetrisation == "canonical_order"
 
     def columns(self, values: Mapping[str, Names]) -> Rows:
         """Rows for the model from the four columns [n], each of names or of codes; raises as ``matrix`` does."""
         codes = self._coded(values)
-        return self._rows(features.rows(self.dex, *codes), codes[0], codes[2])
+        return self._rows(features.rows(self.dex, *codes), codes)
 
     def tensors(self, given: Sequence[Tensor]) -> Rows:
         """Rows from four BYTES tensors [n, 1]; raises InvalidInput, naming the tensor."""
         return self.columns({tensor.name: tensor.data[:, 0] for tensor in bind(given, self.inputs)})
 
     def observation(self, rows: Rows, row: int) -> NDArray[np.float64]:
-        """The two species of a row, as their places in the lists of the contract."""
-        a, b = rows.source
-        return np.array([a[row], b[row]], np.float64)
+        """What is watched of a row of ``columns`` or ``tensors``, whose attack of A is the one that is asked about."""
+        a, move_a, b, _ = rows.source
+        return self._watch.one(int(a[row]), int(b[row]), int(move_a[row]))
+
+    def duel_observation(self, duel: Duel, recommended: str) -> NDArray[np.float64]:
+        """What is watched of a duel whose recommended attack has this engine id."""
+        return self._watch.one(duel.pokemon_a, duel.pokemon_b, self.dex.attack(recommended))
 
     def matrix(self, columns: Mapping[str, Names]) -> Matrix:
         """Features of the four columns [n], each of names or of codes.
@@ -110,19 +116,19 @@ class BattleAdapter:
 
     def pairings(self, duel: Duel) -> Rows:
         """All i * j rows of a duel, A's attack outermost."""
-        return self._rows(features.pairings(self.dex, *duel), [duel.pokemon_a], [duel.pokemon_b])
+        return self._rows(features.pairings(self.dex, *duel))
 
-    def _rows(self, matrix: Matrix, a: Sequence[int] | Codes, b: Sequence[int] | Codes) -> Rows:
+    def _rows(self, matrix: Matrix, codes: Sequence[Codes] | None = None) -> Rows:
         finish = partial(features.restore, matrix=matrix) if self._canonical else None
-        return Rows(len(matrix.x), matrix.x, finish, (a, b))
+        return Rows(len(matrix.x), matrix.x, finish, codes)
 
     def rank(self, duel: Duel, p: NDArray[np.float64]) -> list[RankedMove]:
-        """Attacks of A from P(A wins) [i, j]: by the worst case, then by the mean, then by engine id."""
+        """Attacks of A from P(A wins) [i, j], the recommended one first."""
         replies = p.argmin(axis=1)
         worst, mean = p.min(axis=1), p.mean(axis=1)
-        order = np.lexsort((duel.moves_a, -mean, -worst))
         return [
-            self._ranked(duel, int(i), float(worst[i]), float(mean[i]), int(duel.moves_b[replies[i]])) for i in order
+            self._ranked(duel, int(i), float(worst[i]), float(mean[i]), int(duel.moves_b[replies[i]]))
+            for i in preference(duel.moves_a, p)
         ]
 
     def _ranked(self, duel: Duel, i: int, worst: float, mean: float, reply: int) -> RankedMove:
@@ -182,6 +188,14 @@ class BattleAdapter:
             f"{self.dex.species_names[species]} cannot learn {attack}.",
             [{"field": field, "value": attack, "legal": legal}],
         )
+
+
+def preference(moves_a: Codes, p: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Places [i] of A's attacks, the recommended one first, from P(A wins) [i, j].
+
+    By the worst case, then by the mean, then by engine id.
+    """
+    return np.lexsort((moves_a, -p.mean(axis=1), -p.min(axis=1)))
 
 
 def _in_field(unknown: UnknownName, field: str) -> UnknownName:

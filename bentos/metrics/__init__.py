@@ -7,10 +7,11 @@ folds the rest and renders. Labels and their value sets:
   the key of a canary's verdict. ``api_requests_in_flight``, ``api_keys_reload_success`` and
   ``prediction_keys_reload_success`` are the process's own and have neither, so that they are there while the model
   still loads.
-- ``transport`` is ``rest`` or ``grpc``; ``route`` a template of ``labels.ROUTES`` or ``other``; ``code`` the stable
-  word of ``bentos.errors``, the same through either door, or ``ok``; ``class`` says whose fault an error was.
-- ``api_request_duration_seconds`` has no ``code``: it covers every answer to users' traffic, and its ``_count`` is the
-  sum of ``api_requests_total`` over the codes.
+- ``transport`` is ``rest`` or ``grpc``; ``route`` a template of ``labels.ROUTES`` or ``other``; ``class`` is ``ok``, or
+  says whose fault an error was, ``client`` or ``server``; ``code`` is the stable word of ``bentos.errors``, the same
+  through either door. Requests have the route and errors the code: both on one family would be 500 series a pod.
+- ``api_request_duration_seconds`` covers what was answered rightly, of the routes in ``labels.PREDICTING``; all others
+  share the route ``other``.
 - Requests of a cohort (shadow, golden, test, header) count in ``cohort_requests_total`` alone: no histogram, no bin,
   no prediction.
 - The bins of a numeric column are intervals closed on the left, those of the others its categories. ``missing`` is NaN,
@@ -21,15 +22,15 @@ Every label set is known when the model is bound and starts at 0, as PromQL sees
 with its first event; only feedback for other versions than the one served adds series, eight versions at the most.
 Series of one pod, S:
 
-    api_requests_total               routes * codes
-    api_errors_total                 routes * (codes - 1)
-    api_request_duration_seconds     routes * (edges + 3)
+    api_requests_total               routes * 3 classes
+    api_errors_total                 2 transports * (codes - 1)
+    api_request_duration_seconds     (predicting routes + 2) * (edges + 3)
     cohort_requests_total            5 cohorts * 2 transports * 3 classes
     model_*_seconds, _score          their edges + 3
     model_input_bin_total, _ratio    two a bin: the inner edges + 2 of a number, the categories + 2 of others
     model_score_bin_total, _ratio    two a bin: the inner edges + 2
 
-For a battle model with both of its 188 species watched and ten score bins that is 2,193, 1,328 of them of the API,
+For a battle model with both of its 188 species watched and ten score bins that is 1,121, 256 of them of the API,
 beside the 24 or so of the process; a test counts them.
 """
 
@@ -40,15 +41,30 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 os.environ.pop("prometheus_multiproc_dir", None)
 
 from bentos.metrics.collector import Metrics
-from bentos.metrics.labels import CANCELLED, CODES, COHORTS, EDGES, OK, OTHER, REFUSED, RESULTS, ROUTES, class_of
+from bentos.metrics.labels import (
+    CANCELLED,
+    CLASSES,
+    CODES,
+    COHORTS,
+    EDGES,
+    OK,
+    OTHER,
+    PREDICTING,
+    REFUSED,
+    RESULTS,
+    ROUTES,
+    class_of,
+)
 
 __all__ = [
     "CANCELLED",
+    "CLASSES",
     "CODES",
     "COHORTS",
     "EDGES",
     "OK",
     "OTHER",
+    "PREDICTING",
     "REFUSED",
     "RESULTS",
     "ROUTES",

@@ -36,6 +36,19 @@ ROUTES: Final[dict[Transport, tuple[str, ...]]] = {
     "grpc": ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", OTHER),
 }
 """Templates of routes and names of methods, by transport."""
+PREDICTING: Final[dict[Transport, tuple[str, ...]]] = {
+    "rest": (
+        "/predict/battle",
+        "/predict",
+        "/v2/models/{name}/infer",
+        "/v2/models/{name}/versions/{version}/infer",
+        "/bento/predict_battle",
+    ),
+    "grpc": ("ModelInfer",),
+}
+"""Those that ask the model. Only they have durations of their own, since only they have an objective."""
+CLASSES: Final[tuple[Class, ...]] = ("ok", "client", "server")
+"""Whose fault the end of a request was: nobody's, the caller's or ours."""
 
 OK: Final = "ok"
 INTERNAL: Final = PredictionDexError.code

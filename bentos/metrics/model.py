@@ -40,12 +40,19 @@ class Model:
             "model_created_timestamp_seconds", "When the model was made.", kind="gauge", dtype=np.float64
         )
         self._created.values[0] = contract.provenance.created.timestamp()
+        self._offline = Family(
+            "model_offline_accuracy_ratio", "What live accuracy is held against.", kind="gauge", dtype=np.float64
+        )
+        if contract.live_reference is not None:
+            self._offline.values[0] = contract.live_reference.accuracy
         # Counted by the process that copies requests to a canary; without one they stay at 0.
         self._shadow = (
             Family("shadow_pairs_total", "Requests that the canary answered too, and that were compared."),
             Family("shadow_flips_total", "Compared requests whose answered class differed."),
         )
         self._families = [self._rows, self._seconds, self._info, self._created, *self._shadow]
+        if contract.live_reference is not None:
+            self._families.append(self._offline)
         if contract.task is not Task.REGRESSION:
             self._families.append(self._confidence)
         self._score = _Score(contract.score_bins) if contract.score_bins else None

@@ -6,12 +6,25 @@ import numpy as np
 
 from bentos.adapter import Features
 from bentos.metrics.family import Family, Histogram, Labels, Number
-from bentos.metrics.labels import CODES, COHORTS, INTERNAL, OTHER, ROUTES, TRANSPORTS, Class, Transport, class_of
+from bentos.metrics.labels import (
+    CLASSES,
+    CODES,
+    COHORTS,
+    INTERNAL,
+    OK,
+    OTHER,
+    PREDICTING,
+    ROUTES,
+    TRANSPORTS,
+    Transport,
+    class_of,
+)
 
 Entry = tuple[Transport, str, str, str | None, float, int, float, float, Features | None]
 """transport, route, code, cohort, seconds; of the prediction: rows, seconds, score, observed row."""
 
-_CLASSES: tuple[Class, ...] = ("ok", "client", "server")
+_CLASS_OF_CODE = np.array([CLASSES.index(class_of(code)) for code in CODES])
+_ANSWERED = CODES.index(OK)
 
 
 class _Places(dict[tuple[str, str], int]):
@@ -30,23 +43,32 @@ class Traffic:
     """Counters of the API, users' and cohorts' apart."""
 
     def __init__(self, edges: Sequence[float]) -> None:
-        routes: list[Labels] = [{"transport": t, "route": route} for t in TRANSPORTS for route in ROUTES[t]]
-        self._routes = _Places({(each["transport"], each["route"]): i for i, each in enumerate(routes)})
+        routes = [(transport, route) for transport in TRANSPORTS for route in ROUTES[transport]]
+        timed = [(transport, route) for transport in TRANSPORTS for route in (*PREDICTING[transport], OTHER)]
+        self._routes = _Places({key: i for i, key in enumerate(routes)})
         self._codes = _Codes({code: i for i, code in enumerate(CODES)})
+        # What is counted; the families show sums of it, since a series for each pair would be one of 500 a pod.
+        self._counts = np.zeros((len(routes), len(CODES)), np.int64)
+        self._transport_of_route = np.array([TRANSPORTS.index(transport) for transport, _ in routes])
+        times = _Places({key: i for i, key in enumerate(timed)})
+        self._timed = np.array([times[key] for key in routes])
         self._requests = Family(
             "api_requests_total",
-            "Requests of users, answered or refused.",
-            [{**route, "code": code} for route in routes for code in CODES],
+            "Requests of users, answered or refused, and whose fault a refusal was.",
+            [{"transport": t, "route": route, "class": each} for t, route in routes for each in CLASSES],
         )
         self._errors = Family(
             "api_errors_total",
-            "Requests of users that were refused, and whose fault it was.",
-            [{**route, "code": code, "class": class_of(code)} for route in routes for code in CODES[1:]],
+            "Requests of users that were refused, and why.",
+            [{"transport": t, "code": code, "class": class_of(code)} for t in TRANSPORTS for code in CODES[1:]],
         )
         self._seconds = Histogram(
-            "api_request_duration_seconds", "Time from the head of a request to its answer.", edges, routes
+            "api_request_duration_seconds",
+            "Time from the head of a request to its answer, of those that were answered rightly.",
+            edges,
+            [{"transport": t, "route": route} for t, route in timed],
         )
-        cohorts = [(cohort, t, each) for cohort in COHORTS for t in TRANSPORTS for each in _CLASSES]
+        cohorts = [(cohort, t, each) for cohort in COHORTS for t in TRANSPORTS for each in CLASSES]
         self._cohort_places = {key: i for i, key in enumerate(cohorts)}
         self._cohorts = Family(
             "cohort_requests_total",
@@ -71,14 +93,19 @@ class Traffic:
                 map(self._routes.__getitem__, zip(transports, routes, strict=True)), np.intp, len(users)
             )
             words = np.fromiter(map(self._codes.__getitem__, codes), np.intp, len(users))
-            counted = np.bincount(places * len(CODES) + words, minlength=len(self._requests.values))
-            self._requests.values += counted
-            self._seconds.observe(places, np.array(seconds))
+            flat = np.bincount(places * len(CODES) + words, minlength=self._counts.size)
+            self._counts += flat.reshape(self._counts.shape)
+            # A refusal takes no time: were it timed, a flood of them would hide slow answers.
+            answered = words == _ANSWERED
+            self._seconds.observe(self._timed[places[answered]], np.array(seconds)[answered])
         return users
 
     def numbers(self) -> Iterator[tuple[Family, Sequence[Number]]]:
         """Each family and its numbers."""
-        self._errors.values = self._requests.values.reshape(-1, len(CODES))[:, 1:].ravel()
+        by_class = [self._counts[:, place == _CLASS_OF_CODE].sum(axis=1) for place in range(len(CLASSES))]
+        self._requests.values = np.stack(by_class, axis=1).ravel()
+        by_code = [self._counts[self._transport_of_route == place, 1:].sum(axis=0) for place in range(len(TRANSPORTS))]
+        self._errors.values = np.concatenate(by_code)
         for family in self._families:
             yield family, family.numbers()
 

@@ -21,7 +21,8 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,
 
 FROM ${BASE} AS code
 COPY src /app/src
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/src/bentos /app/src/training \
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/src/bentos /app/src/loadtests \
+        /app/src/training \
     && chmod -R u=rwX,go=rX /app/src
 
 FROM ${BASE}

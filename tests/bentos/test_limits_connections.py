@@ -17,7 +17,7 @@ from tests.bentos.test_limits import GET, MEW, padded, posted, several, statuses
 from tests.bentos.test_protocol import GOOD, POST, WHOLE, answers, connected, parsed, refused, rest_of
 
 BODY_BYTES, CONNECTIONS = 4096, 12
-STATIC = 'api_requests_total{transport="rest",route="/static_content/{file}",code="ok",'
+STATIC = 'api_requests_total{transport="rest",route="/static_content/{file}",class="ok",'
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,21 @@ from bentos import metrics as package
 from bentos.contract import Contract, MonitoredColumn
 from bentos.core import Prediction
 from bentos.errors import ContractError, DeadlineExceeded, NotReady, RequestError
-from bentos.metrics import CODES, COHORTS, EDGES, OK, OTHER, REFUSED, RESULTS, ROUTES, Metrics, bins, class_of
+from bentos.metrics import (
+    CLASSES,
+    CODES,
+    COHORTS,
+    EDGES,
+    OK,
+    OTHER,
+    PREDICTING,
+    REFUSED,
+    RESULTS,
+    ROUTES,
+    Metrics,
+    bins,
+    class_of,
+)
 from bentos.metrics.collector import RING
 from bentos.metrics.drift import BURST, Drift
 
@@ -99,8 +113,9 @@ def test_before_the_model_is_bound_the_process_is_already_described() -> None:
     assert not family(found, "api_requests_total")
 
     metrics.bind(contract())
-    refused = value(scrape(metrics), "api_requests_total", transport="rest", route="/predict", code="not_ready")
-    assert refused == 1
+    found = scrape(metrics)
+    assert value(found, "api_requests_total", transport="rest", route="/predict", **{"class": "server"}) == 1
+    assert value(found, "api_errors_total", transport="rest", code="not_ready", **{"class": "server"}) == 1
 
 
 def test_every_known_series_starts_at_zero_and_their_number_is_as_documented() -> None:
@@ -121,9 +136,10 @@ def test_every_known_series_starts_at_zero_and_their_number_is_as_documented() -
     }
     assert set(moving.values()) == {0.0}
     routes = sum(len(each) for each in ROUTES.values())
-    assert len(family(found, "api_requests_total")) == routes * len(CODES)
-    assert len(family(found, "api_errors_total")) == routes * (len(CODES) - 1)
-    assert len(family(found, "api_request_duration_seconds_bucket")) == routes * (len(EDGES) + 1)
+    timed = sum(len(each) + 1 for each in PREDICTING.values())
+    assert len(family(found, "api_requests_total")) == routes * len(CLASSES)
+    assert len(family(found, "api_errors_total")) == 2 * (len(CODES) - 1)
+    assert len(family(found, "api_request_duration_seconds_bucket")) == timed * (len(EDGES) + 1)
     assert len(family(found, "cohort_requests_total")) == len(COHORTS) * 2 * 3
     assert value(found, "shadow_pairs_total") == value(found, "shadow_flips_total") == 0
     assert value(found, "model_feedback_total", result="correct") == 0
@@ -167,11 +183,11 @@ def test_nothing_is_lost_between_threads_folds_and_scrapes() -> None:
     refused = len(range(0, each, 10))
     for transport, route, rows in (("rest", INFER, [1, 3]), ("grpc", "ModelInfer", [0, 2])):
         labels = {"transport": transport, "route": route}
-        assert value(found, "api_requests_total", **labels, code=OK) == 2 * (each - refused)
-        assert value(found, "api_requests_total", **labels, code="invalid_input") == 2 * refused
-        errors = value(found, "api_errors_total", **labels, **{"code": "invalid_input", "class": "client"})
-        assert errors == 2 * refused
-        took = seconds[rows]
+        assert value(found, "api_requests_total", **labels, **{"class": "ok"}) == 2 * (each - refused)
+        assert value(found, "api_requests_total", **labels, **{"class": "client"}) == 2 * refused
+        named = {"transport": transport, "code": "invalid_input", "class": "client"}
+        assert value(found, "api_errors_total", **named) == 2 * refused
+        took = seconds[rows][:, np.arange(each) % 10 > 0]
         assert value(found, "api_request_duration_seconds_sum", **labels) == pytest.approx(took.sum())
         assert value(found, "api_request_duration_seconds_count", **labels) == took.size
         for edge in EDGES:
@@ -200,11 +216,32 @@ def test_what_is_not_known_counts_as_other() -> None:
     metrics.request("grpc", INFER, OK, 0.001, None)
     metrics.request("grpc", "ModelInfer", OK, 0.001, None, cohort="made_up")
     found = scrape(metrics)
-    assert value(found, "api_requests_total", transport="rest", route=OTHER, code="internal") == 1
-    errors = {"transport": "rest", "route": OTHER, "code": "internal", "class": "server"}
-    assert value(found, "api_errors_total", **errors) == 1
-    assert value(found, "api_requests_total", transport="grpc", route=OTHER, code=OK) == 1
+    assert value(found, "api_requests_total", transport="rest", route=OTHER, **{"class": "server"}) == 1
+    assert value(found, "api_errors_total", transport="rest", code="internal", **{"class": "server"}) == 1
+    assert value(found, "api_requests_total", transport="grpc", route=OTHER, **{"class": "ok"}) == 1
     assert value(found, "cohort_requests_total", cohort=OTHER, transport="grpc", **{"class": "ok"}) == 1
+
+
+def test_only_right_answers_of_routes_that_predict_are_timed_by_route() -> None:
+    metrics = bound()
+    metrics.request("rest", INFER, OK, 0.003, prediction())
+    metrics.request("rest", INFER, "overloaded", 9.0, None)
+    metrics.request("rest", "/docs", OK, 0.2, None)
+    found = scrape(metrics)
+    counts = {
+        dict(labels)["route"]: number
+        for labels, number in family(found, "api_request_duration_seconds_count").items()
+        if number
+    }
+    assert counts == {INFER: 1, OTHER: 1}
+    assert value(found, "api_request_duration_seconds_sum", transport="rest", route=INFER) == 0.003
+    assert value(found, "api_requests_total", transport="rest", route="/docs", **{"class": "ok"}) == 1
+
+
+def test_the_offline_figure_is_there_where_the_contract_has_one() -> None:
+    assert not family(scrape(bound()), "model_offline_accuracy_ratio")
+    known = {"accuracy": 0.9441, "brier": 0.04, "from_outcomes": 18_000, "described_as": "recommended attacks"}
+    assert value(scrape(bound(live_reference=known)), "model_offline_accuracy_ratio") == 0.9441
 
 
 def test_a_cohort_counts_in_its_own_counter_only() -> None:

@@ -43,7 +43,9 @@ def test_an_override_wins_over_its_variable_only(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     special = {"PDX_LOG_LEVEL": "debug", "PDX_LOG_FORMAT": "text", "PDX_GRPC_THREADS": "5", "PDX_LIMIT_NESTING": "7"}
-    special["PDX_LIVE_UNREADY_SECONDS"] = "17.5"
+    special |= {"PDX_LIVE_UNREADY_SECONDS": "17.5", "PDX_FAULT_SLOW_SECONDS": "7.5", "PDX_FAULT_ERROR_RATIO": "0.25"}
+    special["PDX_FAULT_ALLOWED"] = "yes-this-is-a-test"
+    monkeypatch.setenv("PDX_FAULT_ALLOWED", special["PDX_FAULT_ALLOWED"])
     value = special.get(name, "1234")
     monkeypatch.setenv(name, value)
     assert Settings.read() != Settings.model_construct()

@@ -267,9 +267,10 @@ def test_requests_are_the_same_for_ever(dex: Dex) -> None:
     assert requests == draw_requests(dex, 200)
     assert requests != draw_requests(dex, 200, seed=2)
     for request in requests:
-        legal = {dex.attack_ids[code] for code in dex.attacks_of(dex.species(request.pokemon_a))}
-        assert len(set(request.moves_a)) == len(request.moves_a) == min(4, len(legal))
-        assert set(request.moves_a) <= legal
+        for species, moves in ((request.pokemon_a, request.moves_a), (request.pokemon_b, request.moves_b)):
+            legal = {dex.attack_ids[code] for code in dex.attacks_of(dex.species(species))}
+            assert moves is None or (len(set(moves)) == len(moves) in {1, 4} and set(moves) <= legal)
+    assert {request.moves_a is None for request in requests} == {True, False}
 
 
 def test_expectation_counts_flips_and_shifts(dex: Dex, contender: Callable[[str, str], Contender]) -> None:
