@@ -28,7 +28,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
 
     @cache
     def render(name: str = "") -> dict[str, Any]:
-        given = [Path(__file__).parent / "values" / f"{name}.yaml"] if name else []
+        given = [Path(__file__).parent / "rules/values" / f"{name}.yaml"] if name else []
         made = chart.one("PrometheusRule", charts.with_image(prometheusRule={"enabled": True}), *given)
         spec: dict[str, Any] = made["spec"]
         return spec

@@ -1,0 +1,103 @@
+"""Alerts, runbooks and the list in docs/monitoring.md name each other, and runbooks name only what there is."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bentos.core import Core
+from bentos.metrics import CODES, Metrics
+from bentos.settings import variables
+from tests import bundles
+
+ROOT = Path(__file__).parents[3]
+RUNBOOKS = ROOT / "monitoring/runbooks"
+FILES = sorted(path for path in RUNBOOKS.glob("*.md") if path.stem != "README")
+HEADINGS = ["## Meaning", "## Impact", "## Look at", "## Undo"]
+VALUES: dict[str, Any] = yaml.safe_load((ROOT / "helm/serving/values.yaml").read_text())
+KUBERNETES = {"Pending", "Running", "OOMKilled", "CrashLoopBackOff"}
+"""Words of Kubernetes that stand where codes of errors do."""
+OUTSIDE = {"up"}
+"""Series that Prometheus makes itself."""
+
+Rules = Callable[[str], dict[str, Any]]
+
+
+def alerts(rules: Rules) -> dict[str, dict[str, Any]]:
+    """Every alert that any values render."""
+    every = [rule for name in ("", "custom") for group in rules(name)["groups"] for rule in group["rules"]]
+    return {rule["alert"]: rule for rule in every if "alert" in rule}
+
+
+def commands(text: str) -> str:
+    """The lines that are typed or pasted."""
+    return "\n".join(line for line in text.splitlines() if line.startswith("    "))
+
+
+@pytest.fixture(scope="module")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of the metrics of a pod."""
+    watched = [{"name": "faster_by", "edges": [0.0], "shares": [0.5, 0.5]}]
+    live = {"accuracy": 0.9, "brier": 0.1, "from_outcomes": 1, "described_as": "a test"}
+    scores = {"edges": [0.5], "shares": [0.5, 0.5]}
+    folder = tmp_path_factory.mktemp("bundle") / "battle"
+    core = Core.open(bundles.write(folder, monitored=watched, score_bins=scores, live_reference=live))
+    metrics = Metrics()
+    metrics.bind(core.contract)
+    lines = metrics.expose()[0].decode().splitlines()
+    return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
+
+
+def test_each_alert_has_its_runbook_and_its_row(rules: Rules) -> None:
+    there = set(alerts(rules))
+    assert {path.stem for path in FILES} == there
+    assert set(re.findall(r"^- \[(\w+)\]\(\1\.md\)$", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)) == there
+    rows = re.findall(r"^\| `(Model\w+)` \| (\w+) \|", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
+    assert dict(rows) == {name: rule["labels"]["severity"] for name, rule in alerts(rules).items()}
+    for name, rule in alerts(rules).items():
+        assert rule["annotations"]["runbook_url"] == f"monitoring/runbooks/{name}.md"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_runbook_has_its_parts(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith(f"# {path.stem}\n\n    NAMESPACE=")
+    assert re.findall(r"^## .*", text, re.MULTILINE) == HEADINGS
+    assert all(part.strip() for part in re.split(r"^## .*", text, flags=re.MULTILINE)[1:])
+    assert len(text.splitlines()) <= 60
+    given = set(re.findall(r"(\w+)=", text.splitlines()[2]))
+    assert set(re.findall(r"\$([A-Z]+)", text)) <= given
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_runbook_names_what_there_is(path: Path, rules: Rules, exposed: set[str]) -> None:
+    text = path.read_text()
+    recorded = {rule["record"] for group in rules("")["groups"] for rule in group["rules"] if "record" in rule}
+    asked = set(re.findall(r"([a-z][a-z0-9_:]*)\{", commands(text)))
+    assert asked <= recorded | exposed | OUTSIDE
+    assert set(re.findall(r"PDX_[A-Z_]+", text)) <= set(variables())
+    for code in re.findall(r"^- `(\w+)`", text, re.MULTILINE):
+        assert code in {*CODES, *KUBERNETES, "missing", "other_pairing"}, code
+    for dotted in set(
+        re.findall(r"`((?:slo|prometheusRule|autoscaling|serviceMonitor|networkPolicy|auth|ids)\.[\w.]+)`", text)
+    ):
+        assert list(_values(dotted)), dotted
+    for dotted in set(re.findall(r"--set ([\w.]+)=", text)):
+        assert list(_values(dotted)), dotted
+    for other in re.findall(r"Model[A-Z]\w+", text):
+        assert (RUNBOOKS / f"{other}.md").exists(), other
+    for named in re.findall(r"`(docs/[\w-]+\.md)`", text):
+        assert (ROOT / named).exists(), named
+
+
+def _values(dotted: str) -> Iterator[Any]:
+    """The value at a place, where there is one."""
+    at: Any = VALUES
+    for key in dotted.split("."):
+        if key not in at:
+            return
+        at = at[key]
+    yield at
