@@ -91,6 +91,7 @@ lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	$(PY) tools/settings_doc.py --check
 	$(PY) tools/values_schema.py --check
 	$(PY) tools/figures.py --check
+	$(PY) -m monitoring.dashboards --check
 	.venv/bin/yamllint --strict .
 
 .PHONY: fmt

@@ -119,4 +119,12 @@ def test_the_package_has_no_file_of_a_tool(chart: Chart, tmp_path: Path) -> None
     (package,) = tmp_path.glob("serving-*.tgz")
     with tarfile.open(package) as opened:
         held = {name.removeprefix("serving/").partition("/")[0] for name in opened.getnames()}
-    assert held == {"Chart.yaml", "values.yaml", "values.schema.json", "files", "templates", ".helmignore"}
+    assert held == {
+        "Chart.yaml",
+        "values.yaml",
+        "values.schema.json",
+        "dashboards",
+        "files",
+        "templates",
+        ".helmignore",
+    }

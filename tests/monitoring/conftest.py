@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -5,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from bentos.core import Core
+from bentos.metrics import Metrics
+from tests import bundles
 from tests.helm import charts
 from tests.monitoring.rules import promtool
 
@@ -34,3 +38,17 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
         return spec
 
     return render
+
+
+@pytest.fixture(scope="session")
+def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of the metrics of a pod."""
+    watched = [{"name": "faster_by", "edges": [0.0], "shares": [0.5, 0.5]}]
+    live = {"accuracy": 0.9, "brier": 0.1, "from_outcomes": 1, "described_as": "a test"}
+    scores = {"edges": [0.5], "shares": [0.5, 0.5]}
+    folder = tmp_path_factory.mktemp("bundle") / "battle"
+    core = Core.open(bundles.write(folder, monitored=watched, score_bins=scores, live_reference=live))
+    metrics = Metrics()
+    metrics.bind(core.contract)
+    lines = metrics.expose()[0].decode().splitlines()
+    return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}

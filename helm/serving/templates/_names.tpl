@@ -45,10 +45,12 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
-{{/* The user's labels under those of metadata: root and value, the group of values they stand in. */}}
+{{/* The user's labels under those of metadata: root and value, the place of the group of values they stand in. */}}
 {{- define "serving.additionalLabels" -}}
 {{- $ours := include "serving.labels" (dict "root" .root) | fromYaml -}}
-{{- $theirs := (get .root.Values .value).additionalLabels -}}
+{{- $group := .root.Values -}}
+{{- range splitList "." .value }}{{ $group = get $group . }}{{ end -}}
+{{- $theirs := $group.additionalLabels -}}
 {{- range $name, $_ := $theirs -}}
 {{- if hasKey $ours $name -}}
 {{- fail (printf "%s.additionalLabels sets %s, which the chart sets: choose another label." $.value $name) -}}

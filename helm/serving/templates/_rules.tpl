@@ -76,7 +76,26 @@ An alerting rule: root, name, expr, severity (page or ticket), summary, descript
   annotations:
     summary: {{ .summary | quote }}
     description: {{ .description | quote }}
+    dashboard: {{ include "serving.rules.dashboard" .name }}
+    {{- with $values.grafana.url }}
+    dashboard_url: {{ printf "%s/d/%s?var-namespace=%s&var-release=%s" (trimSuffix "/" .) (include "serving.rules.dashboard" $.name) $.root.Release.Namespace $.root.Release.Name | quote }}
+    {{- end }}
     runbook_url: {{ printf "%s/%s.md" (trimSuffix "/" $values.prometheusRule.runbookUrl) .name | quote }}
+{{- end -}}
+
+{{/* A number of seconds as Prometheus 3 writes the edge of a bucket: 1 is 1.0. */}}
+{{- define "serving.rules.edge" -}}
+{{- $text := toJson . -}}
+{{- ternary $text (printf "%s.0" $text) (contains "." $text) -}}
+{{- end -}}
+
+{{/* The uid of the dashboard that says why an alert fires. */}}
+{{- define "serving.rules.dashboard" -}}
+predictiondex-
+{{- if regexMatch "Drift|Accuracy|TooOld" . }}model
+{{- else if regexMatch "Cpu|Memory|Disk|Crash|Autoscaler" . }}resources
+{{- else if regexMatch "Canary|Versions" . }}rollout
+{{- else }}service{{ end -}}
 {{- end -}}
 
 {{/* A quantity of Kubernetes as a number: cores or bytes. */}}

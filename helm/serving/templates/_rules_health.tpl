@@ -48,6 +48,9 @@
     "description" "For fifteen minutes there has been no room to grow.") -}}
 {{- end -}}
 rules:
+  {{- range $name, $pods := dict "min" $min "max" $max }}
+  {{- include "serving.rules.record" (dict "root" $root "name" (printf "release:pods:%s" $name) "expr" (printf "vector(%d)" $pods)) | nindent 2 }}
+  {{- end }}
   {{- range $alerts }}
   {{- include "serving.rules.alert" (merge (dict "root" $root) .) | nindent 2 }}
   {{- end }}
@@ -76,6 +79,7 @@ rules:
 rules:
   {{- range $alerts }}
   {{- $amount := include "serving.rules.amount" (dict "quantity" .limit) }}
+  {{- include "serving.rules.record" (dict "root" $root "name" "release:resource:limit" "expr" (printf "vector(%s)" $amount) "labels" (dict "resource" (lower .what))) | nindent 2 }}
   {{- $alert := dict "root" $root "name" .name "severity" .severity "for" .for }}
   {{- $_ := set $alert "expr" (printf "%s / %s > %s" .use $amount $share) }}
   {{- $_ := set $alert "summary" (printf "%s: {{ $labels.pod }} uses more than %s percent of its %s." $name (toJson $values.slo.saturation.percent) .what) }}

@@ -16,7 +16,7 @@ no ratio, rather than NaN, which would stay in the average of 30 days.
 {{- define "serving.rules.latency" -}}
 {{- $own := include "serving.rules.own" . -}}
 {{- $threshold := toJson .root.Values.slo.latency.threshold -}}
-{{- $le := ternary $threshold (printf "%s.0" $threshold) (contains "." $threshold) -}}
+{{- $le := include "serving.rules.edge" .root.Values.slo.latency.threshold -}}
 {{- $all := printf "sum(rate(api_request_duration_seconds_count{%s,route!=\"other\"}[WINDOW]))" $own -}}
 {{- $bad := printf "(%s - sum(rate(api_request_duration_seconds_bucket{%s,route!=\"other\",le=\"%s\"}[WINDOW])))" $all $own $le -}}
 {{- $count := printf "sum(increase(api_request_duration_seconds_count{%s,route!=\"other\"}[WINDOW]))" $own -}}

@@ -17,6 +17,9 @@ rules:
   {{- include "serving.rules.record" (dict "root" $root "name" "release:api_client_errors:ratio_rate5m" "expr" $expr) | nindent 2 }}
   {{- $expr := printf "histogram_quantile(0.95, sum by (le) (rate(api_request_duration_seconds_bucket{%s,route!=\"other\"}[%s]))) > 0" $own $recent }}
   {{- include "serving.rules.record" (dict "root" $root "name" "release:api_request_duration_seconds:p95_rate5m" "expr" $expr) | nindent 2 }}
+  {{- $timed := printf "%s,route!=\"other\"" $own }}
+  {{- $expr := printf "1 - sum by (track) (rate(api_request_duration_seconds_bucket{%s,le=\"%s\"}[%s]))\n/\n(sum by (track) (rate(api_request_duration_seconds_count{%s}[%s])) > 0)" $timed (include "serving.rules.edge" $slo.latency.threshold) $recent $timed $recent }}
+  {{- include "serving.rules.record" (dict "root" $root "name" "track:api_slow_answers:ratio_rate5m" "expr" $expr) | nindent 2 }}
   {{- $alert := dict "root" $root "severity" "page" "for" 300 }}
   {{- $_ := set $alert "name" "ModelErrorRatioHigh" }}
   {{- $_ := set $alert "expr" (printf "release:api_errors:ratio_rate5m{%s} > %s\n%s" $own $errors $enough) }}

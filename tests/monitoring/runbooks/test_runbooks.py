@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bentos.core import Core
-from bentos.metrics import CODES, Metrics
+from bentos.metrics import CODES
 from bentos.settings import variables
-from tests import bundles
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "monitoring/runbooks"
@@ -35,20 +33,6 @@ def alerts(rules: Rules) -> dict[str, dict[str, Any]]:
 def commands(text: str) -> str:
     """The lines that are typed or pasted."""
     return "\n".join(line for line in text.splitlines() if line.startswith("    "))
-
-
-@pytest.fixture(scope="module")
-def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Names of the metrics of a pod."""
-    watched = [{"name": "faster_by", "edges": [0.0], "shares": [0.5, 0.5]}]
-    live = {"accuracy": 0.9, "brier": 0.1, "from_outcomes": 1, "described_as": "a test"}
-    scores = {"edges": [0.5], "shares": [0.5, 0.5]}
-    folder = tmp_path_factory.mktemp("bundle") / "battle"
-    core = Core.open(bundles.write(folder, monitored=watched, score_bins=scores, live_reference=live))
-    metrics = Metrics()
-    metrics.bind(core.contract)
-    lines = metrics.expose()[0].decode().splitlines()
-    return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}
 
 
 def test_each_alert_has_its_runbook_and_its_row(rules: Rules) -> None:

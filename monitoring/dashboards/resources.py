@@ -1,0 +1,101 @@
+"""What the pods use of what they may: CPU, memory, disk, restarts, and how many there are."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, lines, row, several
+
+NAME: Final = "resources"
+ALERTS: Final = "Model(Cpu|Memory|Disk)High|ModelCrashLooping|ModelAutoscalerAtMaximum"
+_OWN: Final = f'{OWN},track=~"$track"'
+_CONTAINER: Final = 'namespace="$namespace",pod=~"$release-($track)-.+",container="server"'
+
+
+def _limit(resource: str) -> Query:
+    return Query(f'max(release:resource:limit{{{OWN},resource="{resource}"}})', "limit")
+
+
+def _alarm(resource: str) -> Query:
+    share = f"scalar(max(slo:saturation:percent{{{OWN}}})) / 100"
+    return Query(f'max(release:resource:limit{{{OWN},resource="{resource}"}}) * {share}', "threshold of the alert")
+
+
+def made() -> Dashboard:
+    """The dashboard."""
+    empty = dashboard(NAME, "resources", "CPU, memory, disk, restarts and pods of one release.")
+    return (
+        several(empty, "track", "Track", f"label_values(up{{{OWN}}}, track)")
+        .with_row(row("Pods"))
+        .with_panel(alerts(ALERTS))
+        .with_panel(
+            lines(
+                "CPU",
+                "Cores by pod, by the kubelet's word or the process's own. Without a limit there is no line for it.",
+                [
+                    Query(
+                        f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{_CONTAINER}}}[{RATE}]))"
+                        f" or sum by (pod) (rate(process_cpu_seconds_total{{{_OWN}}}[{RATE}]))",
+                        "{{pod}}",
+                    )
+                ],
+                "cores",
+            )
+        )
+        .with_panel(
+            lines(
+                "Memory",
+                "Working set by pod. What grows steadily leaks; past the limit the pod is killed.",
+                [
+                    Query(
+                        f"max by (pod) (container_memory_working_set_bytes{{{_CONTAINER}}})"
+                        f" or max by (pod) (process_resident_memory_bytes{{{_OWN}}})",
+                        "{{pod}}",
+                    ),
+                    _limit("memory"),
+                    _alarm("memory"),
+                ],
+                "bytes",
+            )
+        )
+        .with_panel(
+            lines(
+                "Disk",
+                "Writable layer by pod, where the kubelet is scraped; the scratch folder is not in it.",
+                [
+                    Query(f"max by (pod) (container_fs_usage_bytes{{{_CONTAINER}}})", "{{pod}}"),
+                    _limit("disk"),
+                    _alarm("disk"),
+                ],
+                "bytes",
+            )
+        )
+        .with_panel(
+            lines(
+                "Pods",
+                "That can be scraped, by track, against the bounds of the autoscaler.",
+                [
+                    Query(f"count by (track) (up{{{_OWN}}} == 1)", "{{track}}"),
+                    Query(f"max(release:pods:min{{{OWN}}})", "at least"),
+                    Query(f"max(release:pods:max{{{OWN}}})", "at most"),
+                ],
+                "short",
+            )
+        )
+        .with_panel(
+            lines(
+                "Starts within an hour",
+                "Of the process in each pod, beyond its first.",
+                [Query(f"max by (pod) (changes(process_start_time_seconds{{{_OWN}}}[1h]))", "{{pod}}")],
+                "short",
+            )
+        )
+        .with_panel(
+            lines(
+                "Open files",
+                "Connections are files.",
+                [Query(f"max by (pod) (process_open_fds{{{_OWN}}})", "{{pod}}")],
+                "short",
+            )
+        )
+    )
