@@ -4,8 +4,10 @@ import contextlib
 import ctypes
 import gc
 import logging
+import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +65,8 @@ class Doors:
         sys.setswitchinterval(_SWITCH_SECONDS)
         _bound_arenas()
         metrics = Metrics()
+        if settings.scratch is not None:
+            metrics.watch_scratch(partial(_size, settings.scratch))
         keys = None if settings.auth.keys_file is None else Keys.open(settings.auth.keys_file)
         if keys is not None:
             metrics.watch_keys(lambda: keys.ok)
@@ -90,6 +94,16 @@ class Doors:
         gc.set_threshold(_COLLECT_EVERY)
         state.core = core
         log.info("ready with %s version %s", name, version)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder, at any depth; what goes while it is looked at counts for nothing."""
+    total = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(at) / name).lstat().st_size
+    return total
 
 
 def _bound_arenas() -> None:

@@ -210,6 +210,7 @@ class Settings(BaseSettings):
         bundle: folder of the bundle; None takes the one of the bento that this code lies in.
         termination_log: file that gets the one sentence saying why the process refused to serve, for ``kubectl
             describe``; None takes Kubernetes' own file where there is one.
+        scratch: folder whose files' size ``process_scratch_bytes`` tells; None tells nothing.
     """
 
     model_config = SettingsConfigDict(
@@ -218,6 +219,7 @@ class Settings(BaseSettings):
 
     bundle: Path | None = None
     termination_log: Path | None = None
+    scratch: Path | None = None
     http: Http = Http()
     grpc: Grpc = Grpc()
     admin: Admin = Admin()

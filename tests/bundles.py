@@ -18,7 +18,7 @@ from bentos.battle.adapter import COLUMNS
 from bentos.battle.dex import Dex
 from bentos.calibration import calibrate
 from bentos.contract import CONTRACT_FILE, Calibration, Contract
-from training import convert
+from training import battle_watch, convert
 from training.settings import DATA
 
 DEX = DATA / "dex.json"
@@ -64,6 +64,24 @@ def model() -> Model:
     return Model(
         convert.to_onnx(booster, len(features.FEATURES)), convert.to_ubj(booster), rows, [float(p) for p in expected]
     )
+
+
+@lru_cache(maxsize=1)
+def watched() -> dict[str, Any]:
+    """What live traffic of the small model is held against, made as the training makes it; fields of the contract."""
+    booster = xgb.Booster(model_file=bytearray(model().ubj))
+
+    def answer(rows: features.Matrix) -> NDArray[np.float64]:
+        return features.restore(calibrate(CALIBRATION, np.asarray(booster.inplace_predict(rows.x), np.float64)), rows)
+
+    dex = Dex.load(DEX)
+    made = battle_watch.reference(dex, battle_watch.observe(dex, answer))
+    live = {"accuracy": 0.944, "brier": 0.05, "from_outcomes": 18_000, "described_as": "recommended attacks"}
+    return {
+        "monitored": [column.model_dump() for column in made.monitored],
+        "score_bins": made.score_bins.model_dump(),
+        "live_reference": live,
+    }
 
 
 def contract(files: dict[str, str], **changes: Any) -> dict[str, Any]:

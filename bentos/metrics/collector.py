@@ -43,6 +43,9 @@ class Metrics:
         self._in_flight: dict[str, Callable[[], int]] = {}
         self._keys_reloaded: Callable[[], bool] = lambda: True
         self._ids_reloaded: Callable[[], bool] = lambda: True
+        self._scratch_used: Callable[[], int] | None = None
+        self._scratch = Family("process_scratch_bytes", "Size of the files in the scratch folder.", kind="gauge")
+        self._scratch.bind({})
         self._flying = Family(
             "api_requests_in_flight",
             "Requests read but not yet answered.",
@@ -90,6 +93,10 @@ class Metrics:
         Until it is called, and where no file gives the keys, the gauge is 1.
         """
         self._ids_reloaded = reloaded
+
+    def watch_scratch(self, used: Callable[[], int]) -> None:
+        """Read from ``used`` at every scrape how many bytes lie in the scratch folder; without it there is no gauge."""
+        self._scratch_used = used
 
     def request(  # noqa: PLR0917  called on the path of every request, where names cost
         self,
@@ -146,6 +153,8 @@ class Metrics:
             self._keys.render([int(self._keys_reloaded())]),
             self._ids.render([int(self._ids_reloaded())]),
         ]
+        if self._scratch_used is not None:
+            rendered.append(self._scratch.render([self._scratch_used()]))
         with self._lock:
             self._fold(scrape=True)
             taken = list(self._numbers())

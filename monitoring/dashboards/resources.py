@@ -61,9 +61,9 @@ def made() -> Dashboard:
         .with_panel(
             lines(
                 "Disk",
-                "Writable layer by pod, where the kubelet is scraped; the scratch folder is not in it.",
+                "Files in the scratch folder by pod, the only one that can be written.",
                 [
-                    Query(f"max by (pod) (container_fs_usage_bytes{{{_CONTAINER}}})", "{{pod}}"),
+                    Query(f"max by (pod) (process_scratch_bytes{{{_OWN}}})", "{{pod}}"),
                     _limit("disk"),
                     _alarm("disk"),
                 ],

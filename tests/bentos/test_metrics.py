@@ -490,6 +490,13 @@ def test_gauges_are_read_when_scraped() -> None:
     assert value(found, "model_created_timestamp_seconds") == datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
+def test_the_scratch_folder_is_told_where_it_is_watched() -> None:
+    metrics = bound()
+    assert not family(scrape(metrics), "process_scratch_bytes")
+    metrics.watch_scratch(lambda: 4096)
+    assert scrape(metrics)["process_scratch_bytes", frozenset()] == 4096
+
+
 def test_edges_and_types_are_what_prometheus_stores() -> None:
     body = bound().expose()[0].decode()
     assert 'le="1.0"' in body

@@ -6,6 +6,7 @@ the marker ``full``. Fixtures, widest first:
 - ``cluster``: the cluster that is up; without one the run ends with a sentence;
 - ``images``: versions 1 and 2 of a small model, a corrupt image, one with faults built in (tests/e2e/images.py);
 - ``space``: a namespace a test module, Pod Security ``restricted`` enforced (tests/e2e/cluster.py);
+- ``spaces``: makes further ones of a module;
 - ``measured``: writes down a figure, which the end of the run prints.
 
 ``Release`` (tests/e2e/release.py) installs and changes a release and starts clients (tests/e2e/load.py) and a watch of
@@ -18,6 +19,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -120,6 +122,15 @@ def module_space(
     word = request.path.stem.removeprefix("test_").replace("_", "-")
     with clusters.namespace(cluster, f"e2e-{word}{_RUN}", tmp_path_factory.mktemp(word)) as there:
         yield there
+
+
+@pytest.fixture(scope="module")
+def spaces(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Namespace]]:
+    """Makes further namespaces, each by a word; they go with the module."""
+    with ExitStack() as stack:
+        yield lambda word: stack.enter_context(
+            clusters.namespace(cluster, f"e2e-{word}{_RUN}", tmp_path_factory.mktemp(word))
+        )
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ class Images:
 
     def _bundle(self, version: str) -> Path:
         folder = self._folder / f"bundle-{version}"
-        return folder if folder.exists() else bundles.write(folder, version=version)
+        return folder if folder.exists() else bundles.write(folder, version=version, **bundles.watched())
 
     def _build(self, version: str) -> Image:
         archive = self._folder / f"{version}.tar"

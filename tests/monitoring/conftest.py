@@ -50,5 +50,6 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     core = Core.open(bundles.write(folder, monitored=watched, score_bins=scores, live_reference=live))
     metrics = Metrics()
     metrics.bind(core.contract)
+    metrics.watch_scratch(lambda: 0)
     lines = metrics.expose()[0].decode().splitlines()
     return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}

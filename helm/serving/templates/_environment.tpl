@@ -3,6 +3,8 @@
 {{- $values := .root.Values -}}
 - name: BENTOML_DO_NOT_TRACK
   value: "True"
+- name: PDX_SCRATCH
+  value: /tmp
 {{- range $name, $value := $values.settings }}
 - name: {{ $name }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}

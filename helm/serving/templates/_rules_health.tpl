@@ -69,8 +69,8 @@ rules:
 {{- $alerts := list
   (dict "name" "ModelMemoryHigh" "severity" "page" "for" 300 "what" "memory" "limit" $limits.memory
     "use" (printf "(\n  max by (pod) (container_memory_working_set_bytes{%s})\n  or\n  max by (pod) (process_resident_memory_bytes{%s})\n)" $container $own))
-  (dict "name" "ModelDiskHigh" "severity" "ticket" "for" 300 "what" "disk" "limit" (get $limits "ephemeral-storage")
-    "use" (printf "max by (pod) (container_fs_usage_bytes{%s})" $container))
+  (dict "name" "ModelDiskHigh" "severity" "ticket" "for" 300 "what" "disk" "limit" $values.scratchSize
+    "use" (printf "max by (pod) (process_scratch_bytes{%s})" $own))
 -}}
 {{- if $limits.cpu -}}
 {{- $alerts = append $alerts (dict "name" "ModelCpuHigh" "severity" "ticket" "for" 900 "what" "CPU" "limit" $limits.cpu

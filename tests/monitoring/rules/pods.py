@@ -98,6 +98,7 @@ class Pod:
         yield series("api_keys_reload_success", own), gauge(self.keys, self.scrapes)
         yield series("prediction_keys_reload_success", own), gauge(self.ids, self.scrapes)
         yield series("process_resident_memory_bytes", own), gauge(self.resident, self.scrapes)
+        yield series("process_scratch_bytes", own), gauge(self.disk, self.scrapes)
         step = 60 // self.starts if self.starts else self.scrapes
         times = " ".join(f"{start * 60}+0x{step - 1}" for start in range(0, self.scrapes, step))
         yield series("process_start_time_seconds", own), times
@@ -140,7 +141,6 @@ class Pod:
             if self.cores is not None:
                 counts = counter([(self.scrapes, self.cores * 60)])
                 yield series("container_cpu_usage_seconds_total", labels), counts
-            yield series("container_fs_usage_bytes", labels), gauge(self.disk, self.scrapes)
             yield series("container_start_time_seconds", labels), gauge(number, self.scrapes)
 
     def _counter(self, rate: float, usual: float) -> str:

@@ -103,7 +103,7 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
     "keys of ids cannot be read": (beside(Pod(name="battle-stable-3", ids=0)), {"ModelKeysNotReloaded"}),
     "memory is short by the kubelet's word": (pods(memory=0.9 * 2**30), {"ModelMemoryHigh"}),
     "memory is short by the pod's own word": (pods(memory=None, resident=0.9 * 2**30), {"ModelMemoryHigh"}),
-    "disk is short": (pods(disk=250 * 2**20), {"ModelDiskHigh"}),
+    "disk is short": (pods(disk=60 * 2**20), {"ModelDiskHigh"}),
     "all of the CPU there is, without a limit": (pods(cores=8), set()),
 }
 OTHERS: dict[str, tuple[list[Pod], set[str]]] = {
