@@ -12,7 +12,7 @@ from bentos.contract import Contract, Expectation
 from bentos.core import Core
 from bentos.errors import BundleError, DigestError, ParityError
 from tests import killed
-from tests.exports import export_small, fitted_small
+from tests.exports import BOTH, export_small, fitted_small
 from tests.tracking import log_run, model_name
 from training.bundle import assemble, bundle, made_from
 from training.registry import REPLACED_TAG, Registry, RegistryError
@@ -25,12 +25,12 @@ EXPECTED = Expectation(
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_small(fitted_small("xgboost"), tmp_path_factory.mktemp("xgboost") / "export", grid=(1, 4096)).folder
+    return export_small(fitted_small("xgboost"), tmp_path_factory.mktemp("xgboost") / "export", timings=BOTH).folder
 
 
 @pytest.fixture(scope="module")
 def other_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_small(fitted_small("xgboost", 8), tmp_path_factory.mktemp("other") / "export", grid=(1, 4096)).folder
+    return export_small(fitted_small("xgboost", 8), tmp_path_factory.mktemp("other") / "export", timings=BOTH).folder
 
 
 def test_bundle_holds_the_export_and_its_digests(exported: Path, tmp_path: Path) -> None:
