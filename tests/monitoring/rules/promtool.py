@@ -28,7 +28,14 @@ def check(program: str, rules: dict[str, Any], folder: Path) -> subprocess.Compl
 
 
 def complaint(
-    program: str, rules: dict[str, Any], pods: Iterable[Pod], firing: set[str], folder: Path, *, interval_s: int = 60
+    program: str,
+    rules: dict[str, Any],
+    pods: Iterable[Pod],
+    firing: set[str],
+    folder: Path,
+    *,
+    interval_s: int = 60,
+    true: str = "",
 ) -> str:
     """Whether exactly these alerts fire at the last scrape.
 
@@ -39,6 +46,7 @@ def complaint(
         firing: names of alerts.
         folder: an empty one.
         interval_s: time between two scrapes, and between two evaluations.
+        true: an expression that has to be 1 for every series it has.
 
     Returns:
         What promtool says where they do not; nothing where they do.
@@ -46,7 +54,7 @@ def complaint(
     given = list(pods)
     found = [(name, values) for pod in given for name, values in pod.series()]
     scrapes = max((pod.scrapes for pod in given), default=120)
-    test = {
+    test: dict[str, Any] = {
         "interval": f"{interval_s}s",
         "input_series": [{"series": name, "values": values} for name, values in found],
         "promql_expr_test": [
@@ -57,6 +65,9 @@ def complaint(
             }
         ],
     }
+    if true:
+        asked = {"expr": f"min({true})", "eval_time": f"{scrapes * interval_s}s"}
+        test["promql_expr_test"] = [{**asked, "exp_samples": [{"labels": "{}", "value": 1}]}]
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     whole = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{interval_s}s", "tests": [test]}
     (folder / "tests.yaml").write_text(yaml.safe_dump(whole))
