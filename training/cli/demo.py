@@ -10,9 +10,9 @@ from training.cli.train import Rows, Source
 
 def command(
     once: Annotated[bool, typer.Option("--once", help="Stop after the answer instead of serving on.")] = False,
-    port: Annotated[int, typer.Option(help="Port of POST /predict/battle.", min=0, max=65535)] = 3000,
+    port: Annotated[int, typer.Option(help="Port of POST /predict/battle.", min=1, max=65535)] = 3000,
     grpc_port: Annotated[int, typer.Option(help="Port of gRPC.", min=0, max=65535)] = 3001,
-    admin_port: Annotated[int, typer.Option(help="Port of /readyz and /metrics.", min=0, max=65535)] = 3002,
+    admin_port: Annotated[int, typer.Option(help="Port of /readyz and /metrics.", min=1, max=65535)] = 3002,
     source: Source = None,
     table: Annotated[str, typer.Option(help="Table of a database source.")] = "duels",
     rows: Rows = None,
