@@ -82,7 +82,7 @@ def test_scores_are_those_of_scikit_learn_on_single_replays() -> None:
     assert found.brier == pytest.approx(metrics.brier_score_loss(label, answer, sample_weight=weight))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.sampled_from([0.0, 0.2, 0.5, 1.0])), min_size=2))
 def test_roc_area_with_ties(rows: list[tuple[int, int, float]]) -> None:
     outcomes = Outcomes.of([row[:2] for row in rows], np.zeros((len(rows), 2)), 8)

@@ -56,7 +56,7 @@ def test_rows_do_not_depend_on_their_neighbours(monkeypatch: pytest.MonkeyPatch)
     assert np.array_equal(features.rows(_DEX, *codes).x, whole.x)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 187), st.integers(0, 187))
 def test_all_pairings_of_a_request_are_the_rows_one_by_one(a: int, b: int) -> None:
     moves_a, moves_b = _DEX.attacks_of(a), _DEX.attacks_of(b)

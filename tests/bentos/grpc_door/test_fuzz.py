@@ -18,7 +18,7 @@ from tests import servers
 from tests.bentos.grpc_door import doors
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
-QUICK = settings(max_examples=10 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=10 * EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 UNARY = [
     *(
         f"/{doors.SERVICE}/{name}"

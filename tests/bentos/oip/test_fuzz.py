@@ -18,7 +18,7 @@ import httpx
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentos.core import Core
@@ -34,7 +34,7 @@ Ask = Callable[[Core, bytes, dict[bytes, bytes]], Response]
 Sent = tuple[bytes, dict[bytes, bytes]]
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
-MANY = settings(max_examples=20 * EXAMPLES, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+MANY = settings(max_examples=20 * EXAMPLES)
 FEWER = settings(MANY, max_examples=4 * EXAMPLES)
 PACKERS: dict[str, Callable[[bytes], bytes]] = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 

@@ -4,7 +4,7 @@ from dataclasses import astuple
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.dataset.draw import PART_OF_KIND, Kind, draw
@@ -29,7 +29,6 @@ def test_the_same_seed_draws_the_same_for_ever(kind: Kind, digest: str) -> None:
     assert hashlib.sha256(repr(drawn).encode()).hexdigest() == digest
 
 
-@settings(deadline=None)
 @given(st.sampled_from(get_args(Kind)), st.integers(0, 2**31), st.integers(0, 1000))
 def test_draws_are_legal_and_of_the_part_of_their_kind(kind: Kind, seed: int, shard: int) -> None:
     drawn = list(draw(kind, ATTACKS, seed, shard, 5))

@@ -236,7 +236,7 @@ def test_a_table_without_a_key_is_read_in_a_fixed_order(good: list[Row], postgre
     assert duels(postgres).digest == before
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([None, *range(len(FAULTS))]), min_size=10, max_size=10))
 def test_good_and_aside_make_all(good: list[Row], tmp_path: Path, faults: Sequence[int | None]) -> None:
     rows = [row | ({} if fault is None else FAULTS[fault][0]) for row, fault in zip(good, faults, strict=True)]
