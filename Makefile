@@ -42,9 +42,10 @@ train: $(ENVS) ## Train every candidate and take the best past the gate into a b
 
 .PHONY: image
 image: $(ENVS) $(ENGINE) tools ## Build the images of the champion, training and rollouts, or ONLY one; BASE=IMAGE, or local
-	@base='$(BASE)'; [ "$$base" != local ] || base=$$($(PY) -m k8s.images.base); \
+	@base='$(BASE)' tool=; \
+	if [ "$$base" = local ]; then base=$$($(PY) -m k8s.images.base) tool=buildah; fi; \
 	for what in $(or $(ONLY),serving training rollout); do \
-		.venv/bin/pdx image "$$what" $${base:+--base "$$base"} $(ARGS); \
+		.venv/bin/pdx image "$$what" $${base:+--base "$$base"} $${tool:+--tool "$$tool"} $(ARGS); \
 	done
 
 .PHONY: serve

@@ -1,4 +1,4 @@
-"""``python -m k8s.local``: up, down, status, smoke, prove, load, tools.
+"""``python -m k8s.local``: up, down, status, smoke, prove, snapshot, compare, load, tools.
 
 Exit status 0: done; 1: not, with one sentence on standard error; 130: interrupted.
 """
@@ -65,10 +65,24 @@ def _prove(_: argparse.Namespace) -> None:
     before = prove.snapshot()
     for command in (_up, _up, _smoke, _down):
         command(_)
+    _as_before(before)
+    progress.say("Up, up again, checked and down; the machine is as it was.")
+
+
+def _snapshot(arguments: argparse.Namespace) -> None:
+    packages.ensure()
+    prove.write(prove.snapshot(), arguments.file)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    _as_before(prove.read(arguments.file))
+    progress.say("The machine is as it was.")
+
+
+def _as_before(before: prove.Snapshot) -> None:
     left = prove.differences(before, prove.snapshot())
     if left:
         raise CheckFailed("The cluster changed the machine:\n" + "\n".join(left))
-    progress.say("Up, up again, checked and down; the machine is as it was.")
 
 
 def _load(arguments: argparse.Namespace) -> None:
@@ -100,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "say what runs"),
         ("smoke", _smoke, "check that it does what a cluster should"),
         ("prove", _prove, "up, up again, smoke, down, and compare the machine with what it was"),
+        ("snapshot", _snapshot, "write down what of the machine a cluster could change"),
+        ("compare", _compare, "say what has changed since"),
         ("load", _load, "give it the images of an archive"),
         ("tools", _tools, "have helm, kubectl and promtool in .pdx/bin"),
     ):
@@ -110,6 +126,8 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--bare", action="store_true", help=without)
         if command is _load:
             one.add_argument("archive", type=Path, help="docker-archive or OCI archive")
+        if command in (_snapshot, _compare):
+            one.add_argument("file", type=Path, help="where it is written down")
     return parser
 
 

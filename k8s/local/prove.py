@@ -12,6 +12,7 @@ from typing import Final
 
 from k8s.local import before, packages, paths, processes, require, rules
 from k8s.local.commands import run
+from k8s.local.errors import Missing
 
 # buildah's and podman's store: it stays mounted after a build, and a cluster has no part in it.
 BUILDS: Final = Path("/var/lib/containers/storage")
@@ -66,6 +67,24 @@ def snapshot() -> Snapshot:
         settings=tuple(f"{name} = {value}" for name, value in before.settings().items()),
         folders=tuple(before.folders() + [str(path) for path in (paths.RUN, paths.DATA) if path.exists()]),
     )
+
+
+def write(found: Snapshot, file: Path) -> None:
+    """Keep what was found, for a process that looks again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(found)))
+
+
+def read(file: Path) -> Snapshot:
+    """What was kept.
+
+    Raises:
+        Missing: there is no such file, or it holds no snapshot.
+    """
+    try:
+        return Snapshot(**{kind: tuple(things) for kind, things in json.loads(file.read_text()).items()})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise Missing(f"{file} is no snapshot; `python -m k8s.local snapshot` writes one.") from error
 
 
 def differences(earlier: Snapshot, later: Snapshot) -> list[str]:

@@ -10,7 +10,7 @@ the marker ``full``. Fixtures, widest first:
 - ``measured``: writes down a figure, which the end of the run prints.
 
 ``Release`` (tests/e2e/release.py) installs and changes a release and starts clients (tests/e2e/load.py) and a watch of
-its endpoints (tests/e2e/watching.py). Where a test fails its namespace is written into ``.pdx/e2e``
+its endpoints (tests/e2e/watching.py). Where a test fails its module's namespaces are written into ``.pdx/e2e``
 (tests/e2e/dump.py), and the report shows the end of that.
 """
 
@@ -39,8 +39,10 @@ BARE: Final = HERE / "test_bare.py"
 RECORDS: Final = ROOT / ".pdx/e2e"
 FULL: Final = os.environ.get("PDX_E2E_FULL", "") not in {"", "0"}
 TIMEOUT_S: Final = 900
-_SPACES: Final = pytest.StashKey[Namespace]()
+_SPACES: Final = pytest.StashKey[list[Namespace]]()
 _MEASURED: Final = pytest.StashKey[list[str]]()
+_ONCE: Final = 2
+"""A module of more namespaces than this has them written down for its first failure alone."""
 
 Measured = Callable[[str], None]
 
@@ -72,10 +74,13 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    space = item.stash.get(_SPACES, None)
-    if report.failed and call.when != "teardown" and space is not None:
+    module = item.getparent(pytest.Module)
+    if report.failed and call.when != "teardown" and module is not None:
         name = re.sub(r"[^\w.-]+", "-", item.nodeid.rpartition("/")[2])
-        report.sections.append(("namespace", dump.write(space, RECORDS / name)))
+        for space in module.stash.get(_SPACES, []):
+            report.sections.append((space.name, dump.write(space, RECORDS / name / space.name)))
+        if len(module.stash.get(_SPACES, [])) > _ONCE:
+            module.stash[_SPACES] = []
     return report
 
 
@@ -121,22 +126,33 @@ def module_space(
     """The module's namespace; fixtures of a module build on it."""
     word = request.path.stem.removeprefix("test_").replace("_", "-")
     with clusters.namespace(cluster, f"e2e-{word}{_RUN}", tmp_path_factory.mktemp(word)) as there:
+        _watch(request, there)
         yield there
 
 
 @pytest.fixture(scope="module")
-def spaces(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Namespace]]:
+def spaces(
+    cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Namespace]]:
     """Makes further namespaces, each by a word; they go with the module."""
     with ExitStack() as stack:
-        yield lambda word: stack.enter_context(
-            clusters.namespace(cluster, f"e2e-{word}{_RUN}", tmp_path_factory.mktemp(word))
-        )
+
+        def make(word: str) -> Namespace:
+            folder = tmp_path_factory.mktemp(word)
+            there = stack.enter_context(clusters.namespace(cluster, f"e2e-{word}{_RUN}", folder))
+            _watch(request, there)
+            return there
+
+        yield make
+
+
+def _watch(request: pytest.FixtureRequest, space: Namespace) -> None:
+    request.node.stash.setdefault(_SPACES, []).append(space)
 
 
 @pytest.fixture
-def space(module_space: Namespace, request: pytest.FixtureRequest) -> Namespace:
-    """The module's namespace, which is written down where the test fails."""
-    request.node.stash[_SPACES] = module_space
+def space(module_space: Namespace) -> Namespace:
+    """The module's namespace."""
     return module_space
 
 

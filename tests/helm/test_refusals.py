@@ -136,6 +136,15 @@ def test_a_value_out_of_its_bounds_is_refused(chart: Chart, values: Values, word
             "route.grpc.enabled is on without route.enabled: the HTTPRoute carries REST.",
         ),
         ({"ingress": {"enabled": True, "tlsSecret": "tls"}}, "ingress.tlsSecret is set and ingress.hosts is empty"),
+        ({"scratchSize": "1Gi"}, "scratchSize is 1Gi, and resources.limits.ephemeral-storage allows 256Mi."),
+        (
+            {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}},
+            "resources.requests.cpu is 2, and resources.limits.cpu allows 1500m.",
+        ),
+        (
+            {"resources": {"requests": {"memory": "1025Mi"}}},
+            "resources.requests.memory is 1025Mi, and resources.limits.memory allows 1Gi.",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(chart: Chart, values: Values, sentence: str) -> None:

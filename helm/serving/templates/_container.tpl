@@ -48,6 +48,11 @@ never ends is a new start. Readiness: may requests come now? Liveness: do the RE
 
 {{/* An empty amount is none. */}}
 {{- define "serving.resources" -}}
+{{- $limits := .root.Values.resources.limits -}}
+{{- range $name, $amount := .root.Values.resources.requests -}}
+{{- include "serving.within" (dict "value" (printf "resources.requests.%s" $name) "amount" $amount "limit" (get $limits $name) "bound" (printf "resources.limits.%s" $name)) -}}
+{{- end -}}
+{{- include "serving.within" (dict "value" "scratchSize" "amount" .root.Values.scratchSize "limit" (get $limits "ephemeral-storage") "bound" "resources.limits.ephemeral-storage") -}}
 {{- $amounts := dict "requests" dict "limits" dict -}}
 {{- range $kind, $kept := $amounts -}}
 {{- range $name, $amount := get $.root.Values.resources $kind -}}
@@ -55,4 +60,15 @@ never ends is a new start. Readiness: may requests come now? Liveness: do the RE
 {{- end -}}
 {{- end -}}
 {{- toYaml $amounts -}}
+{{- end -}}
+
+{{/* Refuses an amount that its limit would never let a pod have: value and bound, the names of amount and limit. */}}
+{{- define "serving.within" -}}
+{{- if and (ne (toString .amount) "") (ne (toString .limit) "") -}}
+{{- $amount := include "serving.rules.amount" (dict "quantity" .amount) | float64 -}}
+{{- $limit := include "serving.rules.amount" (dict "quantity" .limit) | float64 -}}
+{{- if gt $amount $limit -}}
+{{- fail (printf "%s is %v, and %s allows %v." .value .amount .bound .limit) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
