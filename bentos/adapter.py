@@ -54,3 +54,11 @@ class Adapter(Protocol):
     def observation(self, rows: Rows, row: int) -> Features:
         """Values of the contract's monitored columns [monitored] in one row; a category as its place in the list."""
         ...
+
+    def pick(self, rows: Rows, row: int) -> Any:
+        """What ``record`` needs of one row, holding on to nothing else of the request."""
+        ...
+
+    def record(self, picked: Any) -> dict[str, Any]:
+        """A row that was picked as values of JSON by column; ``columns`` makes the same row of them again."""
+        ...

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import orjson
 
+from bentos.cohorts import HEADER, MARKED, Cohorts
 from bentos.errors import MethodNotAllowed, NotFound, PredictionDexError
 from bentos.http import Answer, Request, Response, refusal
 from bentos.logs import ident, unexpected
@@ -17,28 +19,38 @@ _GOLDEN = "golden.json.gz"
 
 
 class Admin:
-    """Answers ``/livez``, ``/readyz``, ``/metrics``, ``/contract`` and ``/golden``.
+    """Answers ``/livez``, ``/readyz``, ``/metrics``, ``/contract``, ``/golden`` and ``/mark/{cohort}``.
 
     Args:
         state: of the process.
         metrics: what ``/metrics`` shows.
         stalled: says in one sentence what has made no progress for so many seconds, or None.
         live: how many seconds are too many for readiness and for liveness.
+        cohorts: makes marks.
     """
 
     stopping = False
 
-    def __init__(self, state: State, metrics: Metrics, stalled: Callable[[float], str | None], live: Live) -> None:
+    def __init__(
+        self,
+        state: State,
+        metrics: Metrics,
+        stalled: Callable[[float], str | None],
+        live: Live,
+        cohorts: Cohorts | None = None,
+    ) -> None:
         self._state = state
         self._metrics = metrics
         self._stalled = stalled
         self._live_settings = live
+        self._cohorts = cohorts or Cohorts()
         self._routes: dict[str, Callable[[Request], Answer]] = {
             "/livez": self._live,
             "/readyz": self._ready,
             "/metrics": self._scrape,
             "/contract": self._contract,
             "/golden": self._golden,
+            **{f"/mark/{cohort}": partial(self._mark, cohort) for cohort in MARKED},
         }
 
     def admit(self, request: Request) -> None:
@@ -90,6 +102,11 @@ class Admin:
 
     def _contract(self, _: Request) -> Response:
         return Response(200, self._state.require().contract.model_dump_json().encode())
+
+    def _mark(self, cohort: str, _: Request) -> Response:
+        self._state.require()  # without a model there is nothing that a mark would be for, and no key yet
+        mark = self._cohorts.make(cohort)
+        return Response(200, orjson.dumps({"mark": mark.text, "header": HEADER, "expires": mark.expires}))
 
     def _golden(self, _: Request) -> Response:
         bundle = self._state.require().bundle

@@ -41,6 +41,8 @@ class Prediction(NamedTuple):
         score: what is watched for drift: P(class 1), the greatest P of a class, or the value, of the observed row.
         observe: gives the monitored columns of the observed row [monitored]; None where nothing is monitored.
         answer: the ranking of a duel.
+        asked: the rows, or the duel, that were scored.
+        seen: the one of the rows that is observed, drawn at random.
     """
 
     outputs: tuple[Tensor, ...]
@@ -50,6 +52,8 @@ class Prediction(NamedTuple):
     score: float
     observe: Callable[[], Features] | None = None
     answer: BattleAnswer | None = None
+    asked: Rows | Duel | None = None
+    seen: int = 0
 
 
 class Core:
@@ -178,7 +182,7 @@ class Core:
         score = float(scores[seen] if scores.ndim == 1 else scores[seen].max())
         outputs = self._outputs(scores) if n > 1 or self._single is None else self._single.outputs(score)
         observe = partial(self.adapter.observation, rows, seen) if self._monitored else None
-        return Prediction(outputs, signed, n, seconds, score, observe)
+        return Prediction(outputs, signed, n, seconds, score, observe, None, rows, seen)
 
     def battle(
         self,
@@ -223,7 +227,7 @@ class Core:
             prediction_id=ident,
         )
         observe = partial(adapter.duel_observation, duel, best.move) if self._monitored else None
-        return Prediction((), [ident], rows.n, seconds, best.win_probability, observe, answer)
+        return Prediction((), [ident], rows.n, seconds, best.win_probability, observe, answer, duel)
 
     def check_parity(self) -> None:
         """Answer the parity sample through every runtime; raises ParityError with the runtime and the difference."""

@@ -14,6 +14,7 @@ from typing import Final
 from bentos import faults, logs, telemetry
 from bentos.admin import Admin
 from bentos.asgi import App
+from bentos.cohorts import Cohorts
 from bentos.core import Core
 from bentos.grpc_door import GrpcDoor
 from bentos.ids import Ids
@@ -22,6 +23,7 @@ from bentos.metrics import Metrics
 from bentos.reader import Limits
 from bentos.rest import Rest
 from bentos.settings import Http, Settings
+from bentos.shadow import Shadow
 from bentos.state import State
 from bentos.telemetry import Tracing
 from bentos.watchdog import Watchdog
@@ -49,6 +51,8 @@ class Doors:
     metrics: Metrics
     tracing: Tracing | None
     watchdog: Watchdog
+    cohorts: Cohorts
+    shadow: Shadow | None
 
     @classmethod
     def make(cls, settings: Settings, state: State, bento: App | None = None) -> "Doors":
@@ -71,11 +75,22 @@ class Doors:
         if keys is not None:
             metrics.watch_keys(lambda: keys.ok)
         tracing = telemetry.start()
-        rest = Rest(bento, state=state, settings=settings, metrics=metrics, keys=keys, tracing=tracing)
-        grpc = GrpcDoor(settings, state, keys=keys, metrics=metrics, tracing=tracing)
+        cohorts = Cohorts(settings.cohort.header)
+        shadow = Shadow.of(settings, cohorts, metrics)
+        rest = Rest(
+            bento,
+            state=state,
+            settings=settings,
+            metrics=metrics,
+            keys=keys,
+            tracing=tracing,
+            cohorts=cohorts,
+            shadow=shadow,
+        )
+        grpc = GrpcDoor(settings, state, keys=keys, metrics=metrics, tracing=tracing, cohorts=cohorts, shadow=shadow)
         watchdog = Watchdog(progressed=lambda: grpc.desk.progressed)
-        admin = Admin(state, metrics, watchdog.stalled, settings.live)
-        return cls(rest, grpc, admin, metrics, tracing, watchdog)
+        admin = Admin(state, metrics, watchdog.stalled, settings.live, cohorts)
+        return cls(rest, grpc, admin, metrics, tracing, watchdog, cohorts, shadow)
 
     def load(self, folder: Path, settings: Settings, state: State) -> None:
         """Open a bundle and put it behind the doors; raises BundleError and SettingsError."""
@@ -85,6 +100,7 @@ class Doors:
         faults.inject(core, settings.fault)
         name, version = core.contract.name, core.contract.version
         self.metrics.bind(core.contract)
+        self.cohorts.bind(ids, name)
         logs.bind(name, version)
         if self.tracing is not None:
             self.tracing.bind(name, version)
@@ -93,6 +109,8 @@ class Doors:
         gc.freeze()
         gc.set_threshold(_COLLECT_EVERY)
         state.core = core
+        if self.shadow is not None:
+            self.shadow.start(core)
         log.info("ready with %s version %s", name, version)
 
 

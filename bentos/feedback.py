@@ -175,8 +175,12 @@ class Feedback:
 
         return cls(core.contract, core.ids, sink, attack=attack, nesting=nesting)
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes, *, counted: bool = True) -> bytes:
         """Take the JSON of one ``FeedbackItem`` or of a ``FeedbackList``; gives that of a ``FeedbackAnswer``.
+
+        Args:
+            body: the JSON.
+            counted: whether the outcomes count as live ones; those that are no users' do not.
 
         Raises:
             RequestError: the body is not JSON, or nested too deep.
@@ -185,21 +189,22 @@ class Feedback:
         """
         given = load(body, self._nesting)
         if isinstance(given, dict) and "feedback" in given:
-            results = [self._listed(item) for item in _listed(given)]
+            results = [self._listed(item, counted=counted) for item in _listed(given)]
         else:
-            results = [_result(given, self._take(given))]
+            results = [_result(given, self._take(given, counted=counted))]
         accepted = sum(result["status"] != "refused" for result in results)
         return orjson.dumps({"accepted": accepted, "results": results})
 
-    def _listed(self, given: Any) -> dict[str, str | None]:
+    def _listed(self, given: Any, *, counted: bool) -> dict[str, str | None]:
         try:
-            return _result(given, self._take(given))
+            return _result(given, self._take(given, counted=counted))
         except InvalidInput as error:
             # Without details beside it, the sentence must not point to them.
             first = error.details[0] if error.details else {}
             return _result(given, "refused", first.get("problem", str(error)))
 
-    def _take(self, given: Any) -> Status:
+    def _take(self, given: Any, *, counted: bool) -> Status:
+        sink = self._sink.feedback if counted else _nobody
         version = self._contract.version
         try:
             item = _validated(given)
@@ -207,12 +212,13 @@ class Feedback:
             version = signed.version
             score = self._score(item, signed)
         except InvalidInput:
-            self._sink.feedback(version, "refused", None, None)
+            sink(version, "refused", None, None)
             raise
-        if not self._seen.add(signed.nonce):
-            self._sink.feedback(version, "duplicate", None, None)
+        # What does not count must not be in the way of the outcome that does.
+        if counted and not self._seen.add(signed.nonce):
+            sink(version, "duplicate", None, None)
             return "duplicate"
-        self._sink.feedback(version, *score)
+        sink(version, *score)
         return "other_pairing" if score.result == "other_pairing" else "counted"
 
     def _score(self, item: FeedbackItem, signed: Signed) -> _Score:
@@ -260,6 +266,10 @@ class Feedback:
             more = " and others" if len(self._classes) > _SHOWN_CLASSES else ""
             raise InvalidInput(f"The outcome must be the name of a class: {names}{more}.", _at("outcome"))
         return came
+
+
+def _nobody(version: str, result: Result, brier: float | None, squared_error: float | None) -> None:
+    """Counts nothing."""
 
 
 def _binary(p: float, came: float) -> _Score:

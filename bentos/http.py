@@ -66,9 +66,10 @@ class Request:
         started: ``time.perf_counter()`` when its head was complete.
         held: bytes of the body that count as waiting while the answer is made.
         ident: the id of the request, from ``x-request-id`` or made up; in every log line and in the answer.
+        cohort: what its traffic counts for; None is users'.
     """
 
-    __slots__ = ("body", "headers", "held", "ident", "method", "path", "query", "started")
+    __slots__ = ("body", "cohort", "headers", "held", "ident", "method", "path", "query", "started")
 
     def __init__(self, method: str, path: str, query: str, headers: dict[bytes, bytes], body: bytes = b"") -> None:
         self.method = method
@@ -79,6 +80,7 @@ class Request:
         self.started = perf_counter()
         self.ident = ""
         self.held = 0
+        self.cohort: str | None = None
 
 
 class Response(NamedTuple):

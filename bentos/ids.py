@@ -172,6 +172,7 @@ class Ids:
         self._fixed = tuple(_Key(key) for key in keys or [secrets.token_bytes(_KEY_BYTES)])
         self._max_age_seconds = max_age_seconds
         self._made: _Signers | None = None
+        self._secrets: tuple[tuple[_Key, ...] | None, tuple[bytes, ...]] = (None, ())
         # Never the same twice in a process, and from a random start of 63 bits hardly ever in two.
         self._nonces = count(secrets.randbits(63))
 
@@ -195,6 +196,19 @@ class Ids:
     def ok(self) -> bool:
         """Whether the key file as it is now could be read, ``prediction_keys_reload_success``; true without one."""
         return self._file is None or self._file.ok
+
+    @property
+    def shared(self) -> bool:
+        """Whether other replicas can read what is signed here, since a file gives the keys."""
+        return self._file is not None
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """The keys as they are now, the signing one first, to derive others from; the same object until they change."""
+        keys, (made_of, secrets) = self._keys(), self._secrets
+        if made_of is not keys:
+            secrets = tuple(key.secret for key in keys)
+            self._secrets = (keys, secrets)
+        return secrets
 
     def rows(self, contract: Contract, scores: Scores) -> list[str]:
         """An id for each of n rows, from what the model says of them."""

@@ -22,6 +22,7 @@ from bentos.asgi import (
     send_response,
 )
 from bentos.battle.schemas import BattleRequest
+from bentos.cohorts import HEADER, MARKED, TESTERS, Cohorts
 from bentos.core import Core, Prediction
 from bentos.docs import Docs
 from bentos.errors import (
@@ -46,6 +47,7 @@ from bentos.passing import pass_on
 from bentos.reader import too_large
 from bentos.routes import READ, WRITE, Job, Route
 from bentos.settings import Settings
+from bentos.shadow import Shadow
 from bentos.state import State
 from bentos.telemetry import Tracing
 from bentos.typed import BATTLE_BYTES, Typed, parse
@@ -54,6 +56,8 @@ TYPED_ROUTE: Final = "/bento/predict_battle"
 """BentoML's typed route."""
 HEALTH: Final = ("/livez", "/readyz", "/healthz")
 """Passed on too where ``bentoml serve`` runs the process: its supervisor asks there."""
+_MARK: Final = HEADER.encode()
+_TESTERS: Final = TESTERS.encode()
 _OF_THE_MODEL: Final = ("/predict", "/feedback", "/openapi.json")
 """Beginnings of paths that are there once the model is."""
 _FAILURES: Final = 400
@@ -75,6 +79,8 @@ class Rest:
         metrics: counts every request.
         keys: API keys; None asks for none.
         tracing: records every request; None for no traces.
+        cohorts: says whose traffic a request is; None knows users' only.
+        shadow: is offered what users were answered; None for nobody.
 
     Attributes:
         app: as above.
@@ -89,12 +95,16 @@ class Rest:
         metrics: Metrics,
         keys: Keys | None = None,
         tracing: Tracing | None = None,
+        cohorts: Cohorts | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.app = app
         self._tracing = tracing
         self._state = state
         self._metrics = metrics
         self._keys = keys
+        self._cohorts = cohorts or Cohorts()
+        self._shadow = shadow
         self._limit = settings.limit
         self._body_bytes = settings.http.body_bytes
         self._body_seconds = settings.http.body_seconds
@@ -127,10 +137,15 @@ class Rest:
 
     def admit(self, request: Request) -> None:
         """Let a request in before its body is read; raises Overloaded and Unauthorized."""
+        headers = request.headers
+        mark, testers = headers.get(_MARK), headers.get(_TESTERS)
+        if mark is not None or testers is not None:
+            request.cohort = self._cohorts.of(mark, testers)
         if self._in_flight >= self._limit.in_flight and request.method == "POST":
             raise Overloaded(f"There are {self._limit.in_flight} requests in flight already.")
-        if self._keys is not None and not self._find(request).open:
-            self._keys.check(request.headers.get(b"x-api-key"))
+        # Testers choose a track and no more; whoever has a mark was given it by a process that knows the keys.
+        if self._keys is not None and request.cohort not in MARKED and not self._find(request).open:
+            self._keys.check(headers.get(b"x-api-key"))
 
     def handle(self, request: Request) -> Answer:
         """Answer a request: at once, or later where it is large or BentoML's."""
@@ -158,7 +173,10 @@ class Rest:
         if self._told:
             self._count(request, route, OK, prediction, response.status)
         else:
-            self._metrics.request("rest", route.template, OK, perf_counter() - request.started, prediction)
+            seconds = perf_counter() - request.started
+            self._metrics.request("rest", route.template, OK, seconds, prediction, request.cohort)
+        if self._shadow is not None and request.cohort is None:
+            self._shadow.offer(prediction)
         return response
 
     def release(self, request: Request) -> None:
@@ -273,6 +291,8 @@ class Rest:
             made = await work
             if isinstance(made, Response):
                 return self._done(request, route, made)
+            if self._shadow is not None and request.cohort is None:
+                self._shadow.offer(made[1])
             return self._done(request, route, *made)
         except asyncio.CancelledError:
             # A server that is stopping cancels as well, and then answers.
@@ -308,7 +328,7 @@ class Rest:
         self, request: Request, route: Route, code: str, prediction: Prediction | None = None, status: int = 0
     ) -> None:
         seconds = perf_counter() - request.started
-        self._metrics.request("rest", route.template, code, seconds, prediction)
+        self._metrics.request("rest", route.template, code, seconds, prediction, request.cohort)
         if code is not OK and code in REFUSED:
             refused("rest", route.template, code, request.ident)
         if self._tracing is not None:
@@ -405,7 +425,7 @@ def _run(job: Job) -> Prediction:
 
 
 def _feedback(feedback: Feedback, request: Request) -> Response:
-    return Response(200, feedback.answer(request.body))
+    return Response(200, feedback.answer(request.body, counted=request.cohort is None))
 
 
 def _no_route(_: Request) -> Response:

@@ -1,6 +1,6 @@
-"""A file of a mounted Secret, read again when it changes.
+"""A file of a mounted Secret or ConfigMap, read again when it changes.
 
-Kubernetes changes a mounted Secret by pointing the symlink ``..data`` at another folder, so the file at the end of the
+Kubernetes changes a mounted one by pointing the symlink ``..data`` at another folder, so the file at the end of the
 links is looked at: its time, inode and size. An editor that writes in place changes the same three.
 """
 
@@ -34,14 +34,15 @@ class SecretFile(Generic[T]):
         path: the file; may be a link, or lie behind one.
         parse: turns its text into the value; raises SettingsError with half a sentence that repeats nothing of it.
         setting: the variable that names the file, for what is logged.
+        fallback: stands in while the file has never been usable; without one, such a file is refused.
 
     Raises:
-        SettingsError: the file cannot be read or parsed now, at the start.
+        SettingsError: the file cannot be read or parsed now, at the start, and there is no fallback.
     """
 
     __slots__ = ("_due", "_lock", "_mark", "_parse", "_path", "_setting", "_trouble", "_value")
 
-    def __init__(self, path: Path, parse: Callable[[str], T], setting: str) -> None:
+    def __init__(self, path: Path, parse: Callable[[str], T], setting: str, fallback: T | None = None) -> None:
         self._path = path
         self._parse = parse
         self._setting = setting
@@ -51,7 +52,10 @@ class SecretFile(Generic[T]):
         try:
             self._mark, self._value = self._read()
         except SettingsError as error:
-            raise SettingsError(f"The file of {setting} cannot be used: {error}.") from error
+            if fallback is None:
+                raise SettingsError(f"The file of {setting} cannot be used: {error}.") from error
+            self._mark, self._value, self._trouble = None, fallback, str(error)
+            log.error("The file of %s cannot be used, and stands for none: %s.", setting, error)  # noqa: TRY400  no bug
         self._due = monotonic() + _EVERY_SECONDS
 
     def get(self) -> T:

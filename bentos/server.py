@@ -73,6 +73,8 @@ async def _serve(settings: Settings, folder: Path) -> bool:
         return True
     finally:
         watching.cancel()
+        if doors.shadow is not None:
+            await asyncio.to_thread(doors.shadow.stop)
         await asyncio.gather(rest.stop(), grpc.stop(settings.stop.finish_seconds))
         await bento.close()
         await admin.stop()

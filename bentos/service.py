@@ -82,6 +82,8 @@ class PredictionDex:
         """Close them."""
         if self._supervised:
             self._watching.cancel()
+            if self._doors.shadow is not None:
+                await asyncio.to_thread(self._doors.shadow.stop)
             await self._doors.grpc.stop(self._settings.stop.finish_seconds)
             await self._admin.stop()
             if self._doors.tracing is not None:

@@ -171,22 +171,62 @@ class Stop(_Group):
     finish_seconds: Seconds = 20
 
 
+class Cohort(_Group):
+    """Requests that are not users' traffic.
+
+    Attributes:
+        header: value of ``x-canary`` that counts a request for the cohort ``header``; None counts nobody so. A gateway
+            that leads testers to the canary by it has to strip any other value.
+    """
+
+    header: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] | None = None
+
+
+class Shadow(_Group):
+    """Copies of users' requests to another version, whose answers are compared and thrown away.
+
+    Attributes:
+        file: JSON file with ``share`` of requests that are copied, ``concurrency`` of copies in flight and
+            ``timeout_seconds`` of one, re-read when it changes; None copies nothing. A file of a mounted ConfigMap.
+        target: where copies go, such as ``http://battle-canary:3000``.
+    """
+
+    file: Path | None = None
+    target: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+/?$")] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Shadow":
+        if (self.file is None) != (self.target is None):
+            raise ValueError("PDX_SHADOW_FILE and PDX_SHADOW_TARGET are of no use without each other")
+        return self
+
+
 class Fault(_Group):
     """Faults on purpose, for tests of alerts and of rollouts; never for a service that anybody relies on.
 
     Attributes:
         allowed: must be ``yes-this-is-a-test`` where a fault is set, or the process refuses to start.
-        slow_seconds: time that every request spends in the model beyond what it takes.
+        slow_seconds: time that every request spends in the model beyond what it takes; an hour is a hang.
         error_ratio: share of requests whose model fails, in [0, 1].
+        answers: wrong ones in time: ``mirrored`` scores, ``shuffled`` columns, or ``one-type``, scores mirrored for
+            duels whose attacker has the type water.
+        memory_mib: memory that every request leaves behind, in MiB.
     """
 
     allowed: Literal["", "yes-this-is-a-test"] = ""
-    slow_seconds: Annotated[float, Field(ge=0, le=60)] = 0
+    slow_seconds: Seconds = 0
     error_ratio: Annotated[float, Field(ge=0, le=1)] = 0
+    answers: Literal["", "mirrored", "shuffled", "one-type"] = ""
+    memory_mib: Annotated[float, Field(ge=0, le=1024)] = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.slow_seconds or self.error_ratio or self.answers or self.memory_mib)
 
     @model_validator(mode="after")
     def _only_in_tests(self) -> "Fault":
-        if (self.slow_seconds or self.error_ratio) and not self.allowed:
+        if self.any and not self.allowed:
             raise ValueError("faults are for tests, and need PDX_FAULT_ALLOWED=yes-this-is-a-test beside them")
         return self
 
@@ -211,6 +251,7 @@ class Settings(BaseSettings):
         termination_log: file that gets the one sentence saying why the process refused to serve, for ``kubectl
             describe``; None takes Kubernetes' own file where there is one.
         scratch: folder whose files' size ``process_scratch_bytes`` tells; None tells nothing.
+        track: which of a release's two tracks this is; one that is ``canary`` copies no requests.
     """
 
     model_config = SettingsConfigDict(
@@ -220,6 +261,7 @@ class Settings(BaseSettings):
     bundle: Path | None = None
     termination_log: Path | None = None
     scratch: Path | None = None
+    track: Literal["", "stable", "canary"] = ""
     http: Http = Http()
     grpc: Grpc = Grpc()
     admin: Admin = Admin()
@@ -229,6 +271,8 @@ class Settings(BaseSettings):
     live: Live = Live()
     stop: Stop = Stop()
     log: Log = Log()
+    cohort: Cohort = Cohort()
+    shadow: Shadow = Shadow()
     fault: Fault = Fault()
 
     @classmethod

@@ -1,6 +1,6 @@
 """The adapter of any model on named columns: checked values become the matrix, or the columns, that its graph takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from bentos.tensor import Tensor, TensorSpec, bind
 
 INPUT: Final = "input"
 """Name of the one tensor of the layout ``matrix``."""
+_PLAIN: Final[dict[str, Callable[[Any], Any]]] = {"float32": float, "float64": float, "int64": int, "bool": bool}
 _DATATYPES: Final = {"string": "BYTES", "float32": "FP32", "float64": "FP64", "int64": "INT64", "bool": "BOOL"}
 
 
@@ -104,6 +105,24 @@ class TabularAdapter:
             x[name][row, 0] if known is None else known.get(x[name][row, 0], np.nan) for name, known in self._watched
         ]
         return np.array(values, np.float64)
+
+    def pick(self, rows: Rows, row: int) -> NDArray[Any] | list[Any]:
+        """Values [columns] of one row."""
+        x = rows.x
+        return x[row].copy() if isinstance(x, np.ndarray) else [x[rule.name][row, 0] for rule in self._rules]
+
+    def record(self, picked: NDArray[Any] | list[Any]) -> dict[str, Any]:
+        """A row that was picked, as values by column; a missing one is null, or left out where that is the rule."""
+        given: dict[str, Any] = {}
+        for rule, value in zip(self._rules, picked, strict=True):
+            if rule.kind == "string":
+                given[rule.name] = str(value)
+            elif np.isnan(value):
+                if rule.gap:
+                    given[rule.name] = None
+            else:
+                given[rule.name] = _PLAIN[rule.kind](value)
+        return given
 
     def _is_input(self, given: Sequence[Tensor]) -> bool:
         """Whether it is plainly the one matrix; ``bind`` says what is wrong otherwise."""

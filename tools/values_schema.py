@@ -28,7 +28,8 @@ START, END = "<!-- values: written by tools/values_schema.py -->", "<!-- end of 
 THE_CHARTS_OWN: Final = frozenset(
     {
         *("PDX_BUNDLE", "PDX_TERMINATION_LOG", "PDX_AUTH_KEYS_FILE", "PDX_IDS_KEYS_FILE"),
-        *("PDX_HTTP_PORT", "PDX_GRPC_PORT", "PDX_ADMIN_PORT", "PDX_SCRATCH"),
+        *("PDX_HTTP_PORT", "PDX_GRPC_PORT", "PDX_ADMIN_PORT", "PDX_SCRATCH", "PDX_TRACK"),
+        *("PDX_SHADOW_FILE", "PDX_SHADOW_TARGET", "PDX_COHORT_HEADER"),
     }
 )
 """Settings that other values or the templates decide."""

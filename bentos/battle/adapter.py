@@ -71,6 +71,22 @@ class BattleAdapter:
         a, move_a, b, _ = rows.source
         return self._watch.one(int(a[row]), int(b[row]), int(move_a[row]))
 
+    def pick(self, rows: Rows, row: int) -> tuple[int, ...]:
+        """Codes of one row."""
+        return tuple(int(codes[row]) for codes in rows.source)
+
+    def record(self, picked: tuple[int, ...]) -> dict[str, Any]:
+        """A row that was picked, as names by column."""
+        known = (self.dex.species_ids, self.dex.attack_ids) * 2
+        return {column: names[code] for column, names, code in zip(COLUMNS, known, picked, strict=True)}
+
+    def named(self, duel: Duel) -> dict[str, Any]:
+        """A duel as the battle route takes it, every attack named."""
+        attacks = [[self.dex.attack_ids[code] for code in codes] for codes in (duel.moves_a, duel.moves_b)]
+        names = [self.dex.species_ids[code] for code in (duel.pokemon_a, duel.pokemon_b)]
+        fields = ("pokemon_a", "pokemon_b", "available_moves_a", "available_moves_b")
+        return dict(zip(fields, (*names, *attacks), strict=True))
+
     def duel_observation(self, duel: Duel, recommended: str) -> NDArray[np.float64]:
         """What is watched of a duel whose recommended attack has this engine id."""
         return self._watch.one(duel.pokemon_a, duel.pokemon_b, self.dex.attack(recommended))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
+from bentos.cohorts import HEADER, TESTERS
 from bentos.errors import DeadlineExceeded, InvalidInput, MethodNotAllowed, PredictionDexError, Unauthorized
 from bentos.grpc_door.desk import Desk, Lane
 from bentos.grpc_door.status import Metadata, sentence_of, status_of, trailing_of
@@ -25,6 +26,8 @@ Context = grpc.ServicerContext
 
 _IDENT: Final = "x-request-id"
 _KEY: Final = "x-api-key"
+_MARK: Final = HEADER
+_TESTERS: Final = TESTERS
 _TRACE: Final = "traceparent"
 _CANCELLED: Final = "cancelled"
 
@@ -49,13 +52,17 @@ class Sent:
         ident: the id of the request, the caller's or a new one.
         key: the API key that came with it.
         traceparent: the caller's, unchecked.
+        mark: of a cohort, unchecked.
+        testers: what testers choose the canary by, unchecked.
     """
 
-    __slots__ = ("ident", "key", "traceparent")
+    __slots__ = ("ident", "key", "mark", "testers", "traceparent")
 
     def __init__(self, metadata: Iterable[tuple[str, str | bytes]] | None = None) -> None:
         self.key: str | bytes | None = None
         self.traceparent: bytes | None = None
+        self.mark: str | bytes | None = None
+        self.testers: str | bytes | None = None
         given: bytes | None = None
         for name, value in metadata or ():
             if name == _IDENT:
@@ -64,6 +71,10 @@ class Sent:
                 self.key = value
             elif name == _TRACE:
                 self.traceparent = _bytes(value)
+            elif name == _MARK:
+                self.mark = value
+            elif name == _TESTERS:
+                self.testers = value
         self.ident = ident(given)
 
 
@@ -161,8 +172,7 @@ class Unary:
             code,
             status,
             call.started,
-            ident=call.sent.ident,
-            traceparent=call.sent.traceparent,
+            sent=call.sent,
             prediction=call.prediction,
         )
 
@@ -265,7 +275,10 @@ class Inference(Service):
         if method in self._without_key:
             return desk.open
         if desk.keys is not None:
-            desk.keys.check(Sent(details.invocation_metadata).key)
+            sent = Sent(details.invocation_metadata)
+            # Whoever has a mark was given it by a process that knows the keys.
+            if desk.cohorts.marked(sent.mark) is None:
+                desk.keys.check(sent.key)
         return desk.inference
 
     def accepted(self) -> None:
@@ -279,6 +292,5 @@ class Inference(Service):
             error.code,
             status_of(error),
             perf_counter(),
-            ident=sent.ident,
-            traceparent=sent.traceparent,
+            sent=sent,
         )

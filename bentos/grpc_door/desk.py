@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from bentos.cohorts import Cohorts
 from bentos.errors import NotReady, Overloaded, PredictionDexError, TooSlow
 from bentos.logs import REQUESTS, refused, request_line, trace_id
 from bentos.metrics.labels import OK, REFUSED
@@ -19,8 +20,10 @@ from bentos.state import State
 
 if TYPE_CHECKING:
     from bentos.core import Prediction
+    from bentos.grpc_door.calls import Sent
     from bentos.keys import Keys
     from bentos.metrics import Metrics
+    from bentos.shadow import Shadow
     from bentos.telemetry import Tracing
 
 
@@ -83,6 +86,7 @@ class Desk:
     Attributes:
         state: whose core answers.
         keys: API keys; None asks for none.
+        cohorts: says whose traffic a call is.
         permits: calls that may compute at the same time. Threads there are more: one that waits for a slow caller's
             message must not keep others from being answered.
         inference: calls of the protocol that ask for a key.
@@ -94,17 +98,21 @@ class Desk:
         progressed: ``time.monotonic()`` when a thread last came to the end of a call.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  the door's own arguments, in its order
         self,
         settings: Settings,
         state: State,
         keys: "Keys | None",
         metrics: "Metrics | None",
         tracing: "Tracing | None",
+        cohorts: Cohorts | None = None,
+        shadow: "Shadow | None" = None,
     ) -> None:
         most = settings.limit.in_flight
         self.state = state
         self.keys = keys
+        self.cohorts = cohorts or Cohorts()
+        self._shadow = shadow
         self.permits = Permits(settings.grpc.threads)
         self.inference = Lane(most, f"There are {most} calls in flight already.")
         self.open = Lane(16, "Too many calls for readiness are waiting already.")
@@ -159,8 +167,7 @@ class Desk:
         status: grpc.StatusCode,
         started: float,
         *,
-        ident: str,
-        traceparent: bytes | None = None,
+        sent: "Sent",
         prediction: "Prediction | None" = None,
     ) -> None:
         """Called once for each call of the protocol that was answered or refused.
@@ -170,13 +177,17 @@ class Desk:
             code: ``ok``, ``cancelled`` where the caller went away, or the stable word of the error.
             status: what gRPC calls it.
             started: ``time.perf_counter()`` when the call came in.
-            ident: the id of the request.
-            traceparent: the caller's, unchecked.
+            sent: what came with the call.
             prediction: what the core said, where it was asked.
         """
         seconds = perf_counter() - started
+        ident, traceparent, cohort = sent.ident, sent.traceparent, None
+        if sent.mark is not None or sent.testers is not None:
+            cohort = self.cohorts.of(sent.mark, sent.testers)
         if self._metrics is not None:
-            self._metrics.request("grpc", route, code, seconds, prediction)
+            self._metrics.request("grpc", route, code, seconds, prediction, cohort)
+        if self._shadow is not None and prediction is not None and cohort is None and code is OK:
+            self._shadow.offer(prediction)
         if self._tracing is not None:
             self._tracing.grpc(
                 route,

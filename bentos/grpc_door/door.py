@@ -24,8 +24,10 @@ from bentos.settings import Grpc, Settings
 from bentos.state import State
 
 if TYPE_CHECKING:
+    from bentos.cohorts import Cohorts
     from bentos.keys import Keys
     from bentos.metrics import Metrics
+    from bentos.shadow import Shadow
     from bentos.telemetry import Tracing
 
 _LOOK_SECONDS: Final = 0.1
@@ -48,6 +50,8 @@ class GrpcDoor:
         keys: API keys; None asks for none. Health does not ask for one.
         metrics: told of every call of the protocol; None for nobody.
         tracing: the same.
+        cohorts: says whose traffic a call is; None knows users' only.
+        shadow: is offered what users were answered; None for nobody.
 
     Attributes:
         port: TCP port.
@@ -66,8 +70,10 @@ class GrpcDoor:
         keys: "Keys | None" = None,
         metrics: "Metrics | None" = None,
         tracing: "Tracing | None" = None,
+        cohorts: "Cohorts | None" = None,
+        shadow: "Shadow | None" = None,
     ) -> None:
-        self.desk = desk = Desk(settings, state, keys, metrics, tracing)
+        self.desk = desk = Desk(settings, state, keys, metrics, tracing, cohorts, shadow)
         if metrics is not None:
             metrics.watch_in_flight("grpc", lambda: len(desk.inference) + len(desk.open))
         self._health = Health(desk)

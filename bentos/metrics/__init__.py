@@ -18,8 +18,12 @@ folds the rest and renders. Labels and their value sets:
   ``unknown`` a category that the contract does not list; ``bins.of`` is the one function that places a value, for
   references as well.
 
+- ``shadow_*`` say how another version's answers to copies of requests differ from ours: ``against`` is the version that
+  answered, ``reason`` why a request that was drawn made no pair.
+
 Every label set is known when the model is bound and starts at 0, as PromQL sees no increase in a series that is born
-with its first event; only feedback for other versions than the one served adds series, eight versions at the most.
+with its first event; only feedback for other versions than the one served adds series, eight versions at the most, and
+so do the versions that copies are answered by, four series each of four at the most.
 Series of one pod, S:
 
     api_requests_total               routes * 3 classes
@@ -30,7 +34,7 @@ Series of one pod, S:
     model_input_bin_total, _ratio    two a bin: the inner edges + 2 of a number, the categories + 2 of others
     model_score_bin_total, _ratio    two a bin: the inner edges + 2
 
-For a battle model with both of its 188 species watched and ten score bins that is 1,121, 256 of them of the API,
+For a battle model with both of its 188 species watched and ten score bins that is 1,124, 256 of them of the API,
 beside the 24 or so of the process; a test counts them.
 """
 
@@ -46,6 +50,7 @@ from bentos.metrics.labels import (
     CLASSES,
     CODES,
     COHORTS,
+    DROPPED,
     EDGES,
     OK,
     OTHER,
@@ -61,6 +66,7 @@ __all__ = [
     "CLASSES",
     "CODES",
     "COHORTS",
+    "DROPPED",
     "EDGES",
     "OK",
     "OTHER",

@@ -121,7 +121,7 @@ class Metrics:
             self._append((transport, route, code, cohort, seconds, 0, 0.0, 0.0, None))
         else:
             # Of the prediction only what is counted, or the ring would keep the answers of 4,096 requests alive.
-            _, _, rows, took, score, observe, _ = prediction
+            _, _, rows, took, score, observe, _, _, _ = prediction
             observed = observe() if observe is not None and cohort is None and self._sampled() else None
             self._append((transport, route, code, cohort, seconds, rows, took, score, observed))
         if len(self._ring) >= RING and self._lock.acquire(blocking=False):
@@ -144,6 +144,28 @@ class Metrics:
         with self._lock:
             if self._model is not None:
                 self._model.feedback.add(version, result, brier, squared_error)
+
+    def shadow_pair(self, against: str, *, flipped: bool, difference: float) -> None:
+        """Count a copy that was answered and compared.
+
+        Args:
+            against: the version that answered it.
+            flipped: whether its label is another one.
+            difference: its score less that of the answer that the user was given.
+        """
+        with self._lock:
+            if self._model is not None:
+                self._model.shadow.pair(against, flipped=flipped, difference=difference)
+
+    def shadow_drop(self, reason: str, number: int = 1) -> None:
+        """Count requests drawn to be copied that made no pair; ``reason`` is one of ``DROPPED``."""
+        with self._lock:
+            if self._model is not None:
+                self._model.shadow.drop(reason, number)
+
+    def in_flight(self) -> int:
+        """Requests in flight through all doors."""
+        return sum(count() for count in self._in_flight.values())
 
     def expose(self) -> tuple[bytes, bytes]:
         """The exposition, and its content type; may run in any thread."""

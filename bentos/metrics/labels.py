@@ -56,6 +56,9 @@ CANCELLED: Final = "cancelled"
 """The caller went away before its answer."""
 
 COHORTS: Final = ("shadow", "golden", "test", "header", OTHER)
+DROPPED: Final = ("queue", "busy", "timeout", "failed", "refused")
+"""Why a request that was drawn to be copied made no pair: too many waited or were in flight here; the other version
+did not answer in time, answered that it failed or nothing that can be read, or refused the request."""
 RESULTS: Final = ("correct", "wrong", "half", "scored", "other_pairing", "duplicate", "refused", OTHER)
 """What feedback said of a prediction: right, not, or a draw (classifiers), scored against its value (regressors), or
 counted apart since it says nothing of it."""

@@ -10,6 +10,7 @@ from bentos.metrics import bins
 from bentos.metrics.drift import Drift
 from bentos.metrics.family import Family, Histogram, Labels, Number
 from bentos.metrics.labels import CONFIDENCE_EDGES, MODEL_EDGES, OTHER, RESULTS
+from bentos.metrics.shadow import Shadow
 from bentos.metrics.traffic import Entry
 
 _MOST_VERSIONS: Final = 8
@@ -22,6 +23,7 @@ class Model:
     Attributes:
         common: the labels that name it.
         feedback: outcomes of its predictions, and of its predecessors'.
+        shadow: what another version answered to copies of its requests.
     """
 
     def __init__(self, contract: Contract, observed_per_second: float) -> None:
@@ -45,12 +47,7 @@ class Model:
         )
         if contract.live_reference is not None:
             self._offline.values[0] = contract.live_reference.accuracy
-        # Counted by the process that copies requests to a canary; without one they stay at 0.
-        self._shadow = (
-            Family("shadow_pairs_total", "Requests that the canary answered too, and that were compared."),
-            Family("shadow_flips_total", "Compared requests whose answered class differed."),
-        )
-        self._families = [self._rows, self._seconds, self._info, self._created, *self._shadow]
+        self._families = [self._rows, self._seconds, self._info, self._created]
         if contract.live_reference is not None:
             self._families.append(self._offline)
         if contract.task is not Task.REGRESSION:
@@ -62,6 +59,7 @@ class Model:
             family.bind(self.common)
         self._drift = Drift(contract.monitored, self.common, observed_per_second)
         self.feedback = Feedback(contract)
+        self.shadow = Shadow(self.common)
 
     @property
     def share(self) -> float:
@@ -89,7 +87,7 @@ class Model:
 
     def numbers(self) -> Iterator[tuple[Family, Sequence[Number]]]:
         """Each family and its numbers."""
-        for family in [*self._families, *self.feedback.families]:
+        for family in [*self._families, *self.feedback.families, *self.shadow.families]:
             yield family, family.numbers()
         yield from zip(self._drift.families, self._drift.numbers(), strict=True)
 

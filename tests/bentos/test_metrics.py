@@ -20,6 +20,7 @@ from bentos.metrics import (
     CLASSES,
     CODES,
     COHORTS,
+    DROPPED,
     EDGES,
     OK,
     OTHER,
@@ -141,7 +142,7 @@ def test_every_known_series_starts_at_zero_and_their_number_is_as_documented() -
     assert len(family(found, "api_errors_total")) == 2 * (len(CODES) - 1)
     assert len(family(found, "api_request_duration_seconds_bucket")) == timed * (len(EDGES) + 1)
     assert len(family(found, "cohort_requests_total")) == len(COHORTS) * 2 * 3
-    assert value(found, "shadow_pairs_total") == value(found, "shadow_flips_total") == 0
+    assert {dict(labels)["reason"] for labels in family(found, "shadow_dropped_total")} == set(DROPPED)
     assert value(found, "model_feedback_total", result="correct") == 0
 
     for _ in range(3):
@@ -208,6 +209,23 @@ def test_a_request_that_fills_the_ring_empties_it() -> None:
     assert len(metrics._ring) == RING - 1
     metrics.request("rest", INFER, OK, 0.001, None)
     assert not metrics._ring
+
+
+def test_pairs_are_summed_by_the_version_that_answered() -> None:
+    metrics = bound()
+    for against, flipped, difference in (("8", True, 0.25), ("8", False, -0.5), ("9", False, 0.0)):
+        metrics.shadow_pair(against, flipped=flipped, difference=difference)
+    metrics.shadow_drop("queue", 3)
+    found = scrape(metrics)
+    names = ("pairs_total", "flips_total", "score_difference_sum", "score_difference_squares_sum")
+    assert [value(found, f"shadow_{name}", against="8") for name in names] == [2, 1, -0.25, 0.3125]
+    assert [value(found, f"shadow_{name}", against="9") for name in names] == [1, 0, 0, 0]
+    assert value(found, "shadow_dropped_total", reason="queue") == 3
+    for version in range(10, 20):
+        metrics.shadow_pair(str(version), flipped=False, difference=0.0)
+    found = scrape(metrics)
+    assert {dict(labels)["against"] for labels in family(found, "shadow_pairs_total")} == {"8", "9", "10", "11", OTHER}
+    assert value(found, "shadow_pairs_total", against=OTHER) == 8
 
 
 def test_what_is_not_known_counts_as_other() -> None:
