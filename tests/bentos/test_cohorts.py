@@ -11,6 +11,7 @@ import pytest
 
 from bentos.cohorts import HEADER, LIFE_SECONDS, MARKED, TESTERS, Cohorts
 from bentos.core import Core
+from bentos.grpc_door.wire import inference_pb2 as pb
 from bentos.ids import Ids
 from bentos.keys import line_of
 from tests import servers
@@ -132,15 +133,20 @@ def posts(path: str, document: Any) -> Ask:
     return ask
 
 
+def code_of(error: Any) -> str:
+    code: str = dict(error.trailing_metadata())["pdx-code"]
+    return code
+
+
 def calls(process: servers.Process, headers: dict[str, str]) -> Any:
-    request = doors.pb.ModelInferRequest(model_name="battle")
+    request = pb.ModelInferRequest(model_name="battle")
     for name, value in PAIRING.items():
         request.inputs.add(name=name, datatype="BYTES", shape=[1, 1]).contents.bytes_contents.append(value.encode())
     with grpc.insecure_channel(process.grpc) as channel:
         try:
             doors.infer(channel, request, metadata=list(headers.items()))
         except grpc.RpcError as error:
-            return dict(error.trailing_metadata())["pdx-code"]
+            return code_of(error)
     return "ok"
 
 
@@ -206,8 +212,8 @@ def test_refused_requests_of_a_cohort_are_its_own_too(pod: servers.Process, door
 
 def _asks_for_another_model(process: servers.Process, headers: dict[str, str]) -> Any:
     with grpc.insecure_channel(process.grpc) as channel, pytest.raises(grpc.RpcError) as refused:
-        doors.infer(channel, doors.pb.ModelInferRequest(model_name="other"), metadata=list(headers.items()))
-    return dict(refused.value.trailing_metadata())["pdx-code"]
+        doors.infer(channel, pb.ModelInferRequest(model_name="other"), metadata=list(headers.items()))
+    return code_of(refused.value)
 
 
 def test_outcomes_from_a_cohort_are_no_live_ones_and_stand_in_no_ones_way(pod: servers.Process) -> None:

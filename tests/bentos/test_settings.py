@@ -44,13 +44,35 @@ def test_an_override_wins_over_its_variable_only(monkeypatch: pytest.MonkeyPatch
 def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     special = {"PDX_LOG_LEVEL": "debug", "PDX_LOG_FORMAT": "text", "PDX_GRPC_THREADS": "5", "PDX_LIMIT_NESTING": "7"}
     special |= {"PDX_LIVE_UNREADY_SECONDS": "17.5", "PDX_FAULT_SLOW_SECONDS": "7.5", "PDX_FAULT_ERROR_RATIO": "0.25"}
-    special["PDX_FAULT_ALLOWED"] = "yes-this-is-a-test"
-    monkeypatch.setenv("PDX_FAULT_ALLOWED", special["PDX_FAULT_ALLOWED"])
+    special |= {"PDX_FAULT_ANSWERS": "shuffled", "PDX_FAULT_MEMORY_MIB": "0.75", "PDX_TRACK": "canary"}
+    # Those that are refused without others.
+    together = {
+        "PDX_FAULT_ALLOWED": "yes-this-is-a-test",
+        "PDX_SHADOW_FILE": "s.json",
+        "PDX_SHADOW_TARGET": "http://c:1",
+    }
+    special |= together
+    for each, needed in together.items():
+        monkeypatch.setenv(each, needed)
     value = special.get(name, "1234")
     monkeypatch.setenv(name, value)
     assert Settings.read() != Settings.model_construct()
     text = Settings.read().model_dump_json()
     assert value in text
+
+
+@pytest.mark.parametrize(
+    ("shadow", "words"),
+    [
+        ({"file": "shadow.json"}, "PDX_SHADOW_FILE and PDX_SHADOW_TARGET are of no use without each other"),
+        ({"target": "http://canary:3000"}, "PDX_SHADOW_FILE and PDX_SHADOW_TARGET are of no use without each other"),
+        ({"file": "shadow.json", "target": "canary:3000"}, "PDX_SHADOW_TARGET is not usable"),
+        ({"file": "shadow.json", "target": "http://canary:3000/predict"}, "PDX_SHADOW_TARGET is not usable"),
+    ],
+)
+def test_copies_need_a_file_and_a_target(shadow: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Settings.read({"shadow": shadow})
 
 
 def test_a_process_is_not_started_anew_before_requests_go_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
