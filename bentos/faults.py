@@ -55,7 +55,10 @@ class _Faulty(Runtime):
     def __init__(self, core: Core, fault: Fault) -> None:
         super().__init__(core.bundle)
         self._fault = fault
-        self._order = np.random.default_rng(_SEED).permutation(len(core.contract.features))
+        # One cycle through all of them, so that none keeps its place.
+        cycle = np.random.default_rng(_SEED).permutation(len(core.contract.features))
+        self._order = np.empty_like(cycle)
+        self._order[cycle] = np.roll(cycle, 1)
         self._leaked: list[bytes] = []
 
     def predict(self, x: Any) -> Scores:
