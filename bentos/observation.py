@@ -6,21 +6,42 @@ has no label, the value. It does not matter through which door the request came.
 """
 
 from collections.abc import Mapping
-from math import isfinite
-from typing import Any, Final, NamedTuple
+from math import nan
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
+from bentos.adapter import Rows
 from bentos.battle.adapter import Duel
+from bentos.battle.schemas import BattleAnswer
 from bentos.contract import Task
 from bentos.core import Core, Prediction
+from bentos.tensor import Tensor
 
 _VERSION_CHARACTERS: Final = 64
 _TWO: Final = 2
 
 
+class Kept(NamedTuple):
+    """What is kept of a request on its path, where each microsecond is a user's; nothing of its body.
+
+    Attributes:
+        duel: what was asked; None where it was rows.
+        row: the observed row, as ``Adapter.pick`` gives it.
+        outputs: what was answered to the rows.
+        seen: place of the observed one.
+        answer: what was answered to the duel.
+    """
+
+    duel: Duel | None
+    row: Any
+    outputs: tuple[Tensor, ...]
+    seen: int
+    answer: BattleAnswer | None
+
+
 class Observation(NamedTuple):
-    """What is kept of a request; nothing of it holds on to the request's body or to its other rows.
+    """What was asked and answered.
 
     Attributes:
         duel: what was asked; None where it was rows.
@@ -43,21 +64,27 @@ class Said(NamedTuple):
     score: float
 
 
-def observe(core: Core, prediction: Prediction) -> Observation:
-    """The observation of a request that was answered."""
-    asked, row, answer = prediction.asked, prediction.seen, prediction.answer
-    if isinstance(asked, Duel):
-        assert answer is not None  # noqa: S101  for the type checker: a ranked duel has one
-        return Observation(asked, None, answer.recommended_move, answer.win_probability)
-    assert asked is not None  # noqa: S101  for the type checker: the core always says
-    label, score = None, prediction.score
-    for name, _, data in prediction.outputs:
+def keep(core: Core, prediction: Prediction) -> Kept:
+    """What ``observe`` needs of a request that was answered."""
+    outputs, _, _, _, _, _, answer, asked, seen = prediction
+    if answer is not None:
+        return Kept(cast("Duel", asked), None, (), 0, answer)
+    return Kept(None, core.adapter.pick(cast("Rows", asked), seen), outputs, seen, None)
+
+
+def observe(kept: Kept) -> Observation:
+    """The observation of a request."""
+    duel, picked, outputs, row, answer = kept
+    if answer is not None:
+        return Observation(duel, None, answer.recommended_move, answer.win_probability)
+    label, score = None, nan
+    for name, _, data in outputs:
         if name == "label":
             label = str(data[row, 0])
         else:
             # Of two classes the second, of more the likeliest, of a regression all there is.
             score = float(data[row, -1] if data.shape[1] <= _TWO else data[row].max())
-    return Observation(None, core.adapter.pick(asked, row), label, score)
+    return Observation(None, picked, label, score)
 
 
 def question(core: Core, observation: Observation) -> tuple[str, bytes]:
@@ -84,12 +111,9 @@ def said(core: Core, observation: Observation, body: bytes) -> Said:
             label, score = row.get("label"), _score(core, row)
         if model["name"] != core.contract.name:
             raise ValueError("another model answered")
-        found = Said(str(model["version"])[:_VERSION_CHARACTERS], label, float(score))
+        return Said(str(model["version"])[:_VERSION_CHARACTERS], label, float(score))
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError("the answer has another form") from error
-    if not isfinite(found.score):
-        raise ValueError("the score is no number")
-    return found
 
 
 def _score(core: Core, row: Mapping[str, Any]) -> float:

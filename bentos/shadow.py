@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from http import HTTPStatus
+from math import isfinite
 from random import random
 from threading import Event, Thread
 from time import time
@@ -27,7 +28,7 @@ from bentos.cohorts import HEADER, LIFE_SECONDS, Cohorts, Mark
 from bentos.core import Core, Prediction
 from bentos.errors import SettingsError
 from bentos.metrics import Metrics
-from bentos.observation import Observation, observe, question, said
+from bentos.observation import Kept, Observation, keep, observe, question, said
 from bentos.secretfile import SecretFile
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Shadow:
         self._busy_above = busy_above
         self._core: Core | None = None
         self._share = 0.0
-        self._queue: deque[Observation] = deque()
+        self._queue: deque[Kept] = deque()
         # Appending is atomic, unlike counting.
         self._overflow: deque[None] = deque()
         self._ripe = 0  # those of the queue that were in it a tick ago
@@ -114,7 +115,7 @@ class Shadow:
             if len(self._queue) >= QUEUE or self._core is None:
                 self._overflow.append(None)
             else:
-                self._queue.append(observe(self._core, prediction))
+                self._queue.append(keep(self._core, prediction))
 
     # In the thread
 
@@ -166,13 +167,14 @@ class Shadow:
             task.add_done_callback(self._flying.discard)
         self._ripe = len(self._queue)
 
-    def _drop(self, reason: str, number: int, waiting: deque[None] | deque[Observation]) -> None:
+    def _drop(self, reason: str, number: int, waiting: deque[None] | deque[Kept]) -> None:
         for _ in range(number):
             waiting.popleft()
         self._metrics.shadow_drop(reason, number)
 
-    async def _copy(self, session: "aiohttp.ClientSession", observation: Observation, seconds: float) -> None:
+    async def _copy(self, session: "aiohttp.ClientSession", kept: Kept, seconds: float) -> None:
         try:
+            observation = observe(kept)
             async with asyncio.timeout(seconds):
                 status, body = await self._ask(session, observation)
             if status == HTTPStatus.OK:
@@ -202,9 +204,10 @@ class Shadow:
     def _compare(self, observation: Observation, body: bytes) -> None:
         assert self._core is not None  # noqa: S101  for the type checker: there since ``start``
         other = said(self._core, observation, body)
-        self._metrics.shadow_pair(
-            other.version, flipped=other.label != observation.label, difference=other.score - observation.score
-        )
+        difference = other.score - observation.score
+        if not isfinite(difference):
+            raise ValueError("a score is no number, and would make the sum none for ever")
+        self._metrics.shadow_pair(other.version, flipped=other.label != observation.label, difference=difference)
 
     def _signed(self) -> str:
         if self._mark.expires - time() < LIFE_SECONDS / 2:

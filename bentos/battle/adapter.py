@@ -71,11 +71,11 @@ class BattleAdapter:
         a, move_a, b, _ = rows.source
         return self._watch.one(int(a[row]), int(b[row]), int(move_a[row]))
 
-    def pick(self, rows: Rows, row: int) -> tuple[int, ...]:
+    def pick(self, rows: Rows, row: int) -> list[Any]:
         """Codes of one row."""
-        return tuple(int(codes[row]) for codes in rows.source)
+        return [codes[row] for codes in rows.source]
 
-    def record(self, picked: tuple[int, ...]) -> dict[str, Any]:
+    def record(self, picked: list[Any]) -> dict[str, Any]:
         """A row that was picked, as names by column."""
         known = (self.dex.species_ids, self.dex.attack_ids) * 2
         return {column: names[code] for column, names, code in zip(COLUMNS, known, picked, strict=True)}

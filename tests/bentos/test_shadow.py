@@ -20,7 +20,7 @@ from bentos.core import Core
 from bentos.grpc_door.wire import inference_pb2 as pb
 from bentos.keys import line_of
 from bentos.metrics import DROPPED
-from bentos.observation import observe, question
+from bentos.observation import keep, observe, question
 from bentos.shadow import QUEUE
 from tests import bundles, servers, tabular
 from tests.bentos.grpc_door import doors
@@ -457,10 +457,10 @@ def test_a_row_that_is_asked_again_is_the_same_row(kind: Any, core: Core, tmp_pa
     columns = {column.name: [row[i] for row in parity.rows] for i, column in enumerate(opened.contract.columns)}
     rows = opened.adapter.columns(columns)
     for _ in range(20):
-        observation = observe(opened, opened.predict(rows))
+        observation = observe(keep(opened, opened.predict(rows)))
         path, body = question(opened, observation)
         assert path == "/predict"
         again = opened.predict(opened.records(json.loads(body)["records"]), ids=False)
-        second = observe(opened, again)
+        second = observe(keep(opened, again))
         assert second.label == observation.label
         assert second.score == pytest.approx(observation.score, rel=1e-6)
