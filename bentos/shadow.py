@@ -114,8 +114,12 @@ class Shadow:
         if self._share and random() < self._share:  # noqa: S311  no secret
             if len(self._queue) >= QUEUE or self._core is None:
                 self._overflow.append(None)
-            else:
+                return
+            try:
                 self._queue.append(keep(self._core, prediction))
+            # The user was answered, and must not hear of a bug here.
+            except Exception:
+                log.exception("an answer could not be kept for a copy")
 
     # In the thread
 

@@ -26,8 +26,6 @@ Context = grpc.ServicerContext
 
 _IDENT: Final = "x-request-id"
 _KEY: Final = "x-api-key"
-_MARK: Final = HEADER
-_TESTERS: Final = TESTERS
 _TRACE: Final = "traceparent"
 _CANCELLED: Final = "cancelled"
 
@@ -71,9 +69,9 @@ class Sent:
                 self.key = value
             elif name == _TRACE:
                 self.traceparent = _bytes(value)
-            elif name == _MARK:
+            elif name == HEADER:
                 self.mark = value
-            elif name == _TESTERS:
+            elif name == TESTERS:
                 self.testers = value
         self.ident = ident(given)
 
