@@ -299,8 +299,9 @@ class Counted:
         assert transport == "grpc"
         self.in_flight = count
 
-    def request(self, transport: str, route: str, code: str, seconds: float, prediction: Any) -> None:
-        assert transport == "grpc"
+    def request(self, transport: str, route: str, code: str, seconds: float, *said: Any) -> None:
+        prediction, cohort = said
+        assert (transport, cohort) == ("grpc", None)
         assert 0 <= seconds < 30
         self.calls.append((route, code, 0 if prediction is None else prediction.rows))
 
