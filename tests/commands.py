@@ -28,9 +28,14 @@ Pdx = Callable[..., Done]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Ours with nothing of the project's settings but the home, and no bounds of time: those are no tests' affair."""
+    """Ours with nothing of the project's settings but the home, a short expectation, and no bounds of time.
+
+    Those are no tests' affair.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PDX_", "MLFLOW_", "BENTOML_"))}
-    return {**kept, "PDX_HOME": str(home), "PDX_GATE_SLOWDOWN": "100", "COLUMNS": "160"}
+    return {
+        **kept, "PDX_HOME": str(home), "PDX_GATE_REQUESTS": "1000", "PDX_GATE_SLOWDOWN": "100", "COLUMNS": "160"
+    }  # fmt: skip
 
 
 def process(home: Path) -> Pdx:

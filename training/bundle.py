@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -51,9 +52,14 @@ def assemble(export_folder: Path, version: str, expectation: Expectation | None,
 
 def made_from(folder: Path) -> str | None:
     """The run a bundle was made from; None where there is no readable bundle. A number alone names no registry."""
+    contract = _contract(folder)
+    return contract.provenance.run_id if contract else None
+
+
+def _contract(folder: Path) -> Contract | None:
     recover(folder)
     try:
-        return Contract.model_validate_json((folder / CONTRACT_FILE).read_bytes()).provenance.run_id
+        return Contract.model_validate_json((folder / CONTRACT_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
@@ -92,26 +98,38 @@ def bundle(registry: "Registry", version: str | None, against: str | None, out: 
         raise RegistryError("There is no champion yet; promote a version, or name one with --version.")
     export_folder = registry.export_folder(number, home / "exports")
     other = against or (champion if champion != number else registry.previous())
-    expected = _expectation(registry, number, other, home) if other not in {None, number} else None
-    return assemble(export_folder, number, expected, out or home / "bundles" / number)
+    folder = out or home / "bundles" / number
+    expected = _expectation(registry, number, other, folder, home) if other not in {None, number} else None
+    return assemble(export_folder, number, expected, folder)
 
 
-def _expectation(registry: "Registry", number: str, other: str, home: Path) -> Expectation | None:
-    """What the gate measured when it compared the same two, or the same measurement made now."""
+def _expectation(registry: "Registry", number: str, other: str, folder: Path, home: Path) -> Expectation:
+    """What was measured when the same two were compared before, from as many requests, or else what is measured now."""
     import tempfile
 
     from training.contender import Contender
-    from training.expectation import draw_requests, expectation
-    from training.verdict import FILE, Verdict
+    from training.expectation import draw_requests, expectation, requests_wanted
 
-    kept = registry.read_artifact(number, FILE, home / "exports")
-    if kept is not None:
-        judged = Verdict.parse(kept)
-        if judged.version == number and judged.expectation and judged.expectation.against_version == other:
-            return judged.expectation
+    wanted = requests_wanted()
+    for kept in _measured(registry, number, folder, home):
+        if kept.against_version == other and kept.pairs >= wanted:
+            return kept
     with tempfile.TemporaryDirectory(prefix="pdx-bundle-") as scratch:
         new, old = (
             Contender.open(v, assemble(registry.export_folder(v, home / "exports"), v, None, Path(scratch) / v))
             for v in (number, other)
         )
-        return expectation(new.core, old.core, draw_requests(new.dex))
+        return expectation(new.core, old.core, draw_requests(new.dex, wanted))
+
+
+def _measured(registry: "Registry", number: str, folder: Path, home: Path) -> Iterator[Expectation]:
+    """Expectations of a version that are there already: of its bundle, and of the gate's last verdict."""
+    from training.verdict import FILE, Verdict
+
+    contract = _contract(folder)
+    if contract and contract.expectation and contract.provenance.run_id == registry.version(number).run_id:
+        yield contract.expectation
+    kept = registry.read_artifact(number, FILE, home / "exports")
+    judged = None if kept is None else Verdict.parse(kept)
+    if judged and judged.version == number and judged.expectation:
+        yield judged.expectation

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from training.bundle import assemble
 from training.contender import USUAL_PAIRINGS, Contender, Showing, show
-from training.expectation import draw_requests, expectation
+from training.expectation import draw_requests, expectation, requests_wanted
 from training.registry import Registry
 from training.replays import GateError, Replays
 from training.statistics import clustered_mean
@@ -163,13 +163,14 @@ def judge(
     """Judge one version by the replay set, against another one or by the floors alone.
 
     Raises:
+        GateError: a variable of the gate's is not usable.
         UnknownName: a version's dex does not know a species or an attack of the replay set.
     """
-    bounds = bounds or Bounds.here()
+    bounds, count = bounds or Bounds.here(), requests_wanted()
     criteria = compare(
         show(challenger, replays), show(champion, replays) if champion else None, replays.clusters, bounds
     )
-    expected = expectation(challenger.core, champion.core, draw_requests(challenger.dex)) if champion else None
+    expected = expectation(challenger.core, champion.core, draw_requests(challenger.dex, count)) if champion else None
     return Verdict(
         model=model,
         version=challenger.version,
@@ -204,7 +205,7 @@ def run(
         bounds: what to ask.
 
     Raises:
-        GateError: nothing is registered.
+        GateError: nothing is registered, or a variable of the gate's is not usable.
         RegistryError: a version or its export does not exist.
         BundleError: serving would refuse a version.
     """

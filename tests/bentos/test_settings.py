@@ -96,6 +96,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest(
 def test_variables_of_training_and_tests_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PDX_HOME", "anywhere")
     monkeypatch.setenv("PDX_GATE_SLOWDOWN", "2")
+    monkeypatch.setenv("PDX_GATE_REQUESTS", "1000")
     monkeypatch.setenv("PDX_FAIL_ON_SKIP", "1")
     monkeypatch.setenv("PDX_SOURCE", "duels.parquet")
     Settings.read()

@@ -9,6 +9,14 @@ from tests.postgres import postgres  # noqa: F401  (a fixture)
 from tests.tracking import mlflow_server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_requests() -> Iterator[None]:
+    """Ask 1,000 requests for an expectation, where a release asks 50,000."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PDX_GATE_REQUESTS", "1000")
+        yield
+
+
 @pytest.fixture(scope="session")
 def tracking_database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """URI of a SQLite database; use a model name of your own in it."""

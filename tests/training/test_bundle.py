@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bentos.bundle import Bundle
-from bentos.contract import Contract, Expectation
+from bentos.contract import CONTRACT_FILE, Contract, Expectation
 from bentos.core import Core
 from bentos.errors import BundleError, DigestError, ParityError
 from tests import killed
@@ -19,7 +19,7 @@ from training.registry import REPLACED_TAG, Registry, RegistryError
 from training.verdict import Verdict
 
 EXPECTED = Expectation(
-    against_version="1", pairs=500, flip_rate=0.25, mean_score_shift=0.01, score_shift_variance=0.002
+    against_version="1", pairs=1_000, flip_rate=0.25, mean_score_shift=0.01, score_shift_variance=0.002
 )
 
 
@@ -147,6 +147,25 @@ def test_expectation_is_the_gates_where_it_compared_the_same(registry: Registry,
     assert against_second.expectation is not None
     assert against_second.expectation.pairs == 1_000
     assert against_second.expectation.against_version == "2"
+
+
+def test_only_the_expectation_is_measured_anew_and_only_where_it_has_to_be(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bundle(registry, "2", "1", None, tmp_path)
+    measured = Bundle.load(folder).contract
+    assert measured.expectation is not None
+    run = measured.provenance.model_copy(update={"run_id": registry.version("2").run_id})
+    changes = {"expectation": measured.expectation.model_copy(update={"flip_rate": 0.123}), "provenance": run}
+    marked = measured.model_copy(update=changes)
+    (folder / CONTRACT_FILE).write_text(marked.model_dump_json())
+    assert Bundle.load(bundle(registry, "2", "1", None, tmp_path)).contract.expectation == marked.expectation
+    (folder / CONTRACT_FILE).write_text(marked.model_dump_json())
+    # What was measured on fewer requests than are wanted now does not do.
+    monkeypatch.setenv("PDX_GATE_REQUESTS", "1001")
+    again = Bundle.load(bundle(registry, "2", "1", None, tmp_path)).contract
+    assert again.expectation is not None
+    assert (again.expectation.pairs, again.files) == (1_001, measured.files)
 
 
 def test_a_bundle_that_a_killed_process_moved_aside_is_known_again(exported: Path, tmp_path: Path) -> None:

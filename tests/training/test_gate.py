@@ -24,7 +24,7 @@ from training.candidates import Fitted
 from training.contender import Contender, fair_ms, largest_request, request_ms, show, usual_request
 from training.dataset.draw import draw
 from training.dataset.schema import REPLAY_SCHEMA
-from training.expectation import draw_requests, expectation
+from training.expectation import REQUESTS, answers, draw_requests, expectation, requests_wanted
 from training.export import Origin, export, random_pairings
 from training.gate import Bounds, compare, judge, run
 from training.promote import promote
@@ -275,15 +275,36 @@ def test_requests_are_the_same_for_ever(dex: Dex) -> None:
 
 def test_expectation_counts_flips_and_shifts(dex: Dex, contender: Callable[[str, str], Contender]) -> None:
     new, old = contender("cut", "2").core, contender("good", "1").core
-    requests = draw_requests(dex, 50)
+    # Enough that pairs of species come again, some with all attacks and some with a few.
+    requests = draw_requests(dex, 400)
+    assert len({request[:2] for request in requests}) < 400
     pairs = [(new.battle(*request), old.battle(*request)) for request in requests]
     shifts = [n.win_probability - o.win_probability for n, o in pairs]
     found = expectation(new, old, requests)
-    assert found.flip_rate == sum(n.recommended_move != o.recommended_move for n, o in pairs) / 50 > 0
-    assert found.mean_score_shift == pytest.approx(np.mean(shifts))
-    assert found.score_shift_variance == pytest.approx(np.var(shifts, ddof=1))
+    for core, said in ((new, [pair[0] for pair in pairs]), (old, [pair[1] for pair in pairs])):
+        given = answers(core, requests)
+        assert given.moves == [answer.recommended_move for answer in said]
+        assert given.scores == pytest.approx([answer.win_probability for answer in said], abs=1e-6)
+    assert found.pairs == 400
+    assert found.flip_rate == sum(n.recommended_move != o.recommended_move for n, o in pairs) / 400 > 0
+    assert found.mean_score_shift == pytest.approx(np.mean(shifts), abs=1e-6)
+    assert found.score_shift_variance == pytest.approx(np.var(shifts, ddof=1), rel=1e-4)
     with pytest.raises(ValueError, match="at least two"):
         expectation(new, old, requests[:1])
+
+
+@pytest.mark.parametrize("given", ["1", "0", "-5", "many", "1e4", "²"])
+def test_a_number_of_requests_that_is_none_is_refused(
+    given: str, contender: Callable[[str, str], Contender], replays: Replays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PDX_GATE_REQUESTS", given)
+    with pytest.raises(GateError, match=f"PDX_GATE_REQUESTS is a whole number from 2 on, not '{given}'"):
+        judge("battle", contender("good", "2"), contender("good", "1"), replays, BOUNDS)
+
+
+def test_a_release_asks_fifty_thousand_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PDX_GATE_REQUESTS")
+    assert requests_wanted() == REQUESTS == 50_000
 
 
 def test_verdict_is_logged_and_opens_promotion(registry: Registry, replays: Replays, tmp_path: Path) -> None:
