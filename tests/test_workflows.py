@@ -1,0 +1,120 @@
+"""The workflow of deployments: its steps in a shell, with a program in kubectl's place, and commands that exist."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from training.cli import app as pdx
+
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+
+
+def step(job: str, name: str) -> str:
+    found: str = next(each["run"] for each in DEPLOY["jobs"][job]["steps"] if each.get("name") == name)
+    return found
+
+
+def run(text: str, folder: Path, *, kubectl: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a step as GitHub does with ``shell: bash``."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "kubectl").write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> "{folder}/calls"\n{kubectl}\n')
+    (programs / "kubectl").chmod(0o755)
+    (programs / "python3").symlink_to(sys.executable)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text],
+        env={"PATH": path, "RELEASE": "battle", "NAMESPACE": "models", **variables},
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("job", ["image", "production"])
+@pytest.mark.parametrize(
+    ("states", "open_"),
+    [
+        ((), ""),
+        (("promoted", "rolled back"), ""),
+        (("promoted", "running"), "battle-1"),
+        (("held",), "battle-0"),
+    ],
+)
+def test_a_deploy_during_a_rollout_is_refused(job: str, states: tuple[str, ...], open_: str, tmp_path: Path) -> None:
+    told = json.dumps([{"name": f"battle-{number}", "state": state} for number, state in enumerate(states)])
+    done = run(step(job, "Refuse a deploy during a rollout"), tmp_path, kubectl=f"echo '{told}'")
+    assert done.returncode == (1 if open_ else 0), done.stderr
+    assert (f"The rollout {open_} is under way" in done.stderr) == bool(open_)
+    assert (tmp_path / "calls").read_text() == "canary history battle --namespace models --output json\n"
+
+
+@pytest.mark.parametrize("kubectl", ["exit 1", "echo hello"])
+def test_a_cluster_that_does_not_answer_is_no_leave_to_deploy(kubectl: str, tmp_path: Path) -> None:
+    assert run(step("image", "Refuse a deploy during a rollout"), tmp_path, kubectl=kubectl).returncode
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (0, "registry.invalid/serving@sha256:0 has all requests."),
+        (2, "was refused"),
+        (3, "is held"),
+        (4, "was taken back"),
+        (5, "Another driver"),
+        (1, "stopped with status 1"),
+    ],
+)
+def test_the_rollouts_end_is_the_jobs(status: int, sentence: str, tmp_path: Path) -> None:
+    summary = tmp_path / "summary"
+    done = run(
+        step("production", "Canary, promoted or taken back"),
+        tmp_path,
+        kubectl=f"echo '{{}}'; exit {status}",
+        IMAGE="registry.invalid/serving@sha256:0",
+        CANARY="--steps 5,50 --prometheus monitoring/prometheus:9090",
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
+    assert done.returncode == status
+    assert sentence in summary.read_text()
+    assert (tmp_path / "rollout.json").read_text() == "{}\n"
+    assert (tmp_path / "calls").read_text() == (
+        "canary start battle --image registry.invalid/serving@sha256:0 --namespace models --output json "
+        "--on-timeout abort --max-minutes 70 --steps 5,50 --prometheus monitoring/prometheus:9090\n"
+    )
+
+
+def test_production_waits_for_staging_and_for_a_person() -> None:
+    jobs: dict[str, Any] = DEPLOY["jobs"]
+    assert jobs["production"]["needs"] == ["image", "staging"]
+    assert jobs["production"]["environment"] == "production"
+    assert DEPLOY["concurrency"] == {"group": "${{ github.workflow }}", "cancel-in-progress": False}
+
+
+def used(program: str) -> list[tuple[str, set[str]]]:
+    """Each command of a program that the workflow calls, with its options."""
+    texts = [
+        each["run"].replace("\\\n", " ") for job in DEPLOY["jobs"].values() for each in job["steps"] if "run" in each
+    ]
+    calls = re.findall(rf"(?:^|[(\s]){program} ([a-z]+)([^|>\n]*)", "\n".join(texts), re.MULTILINE)
+    return [(command, set(re.findall(r"(?<!\S)--[a-z-]+", words))) for command, words in calls]
+
+
+def options(app: typer.Typer, command: str) -> set[str]:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return {name for parameter in group.commands[command].params for name in parameter.opts}
+
+
+def test_the_options_of_pdx_are_there() -> None:
+    calls = used("pdx")
+    assert [command for command, _ in calls] == ["release"]
+    for command, given in calls:
+        assert given <= options(pdx, command)
