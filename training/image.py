@@ -127,6 +127,9 @@ def _build(what: What, context: Context, options: Options, tool: Tool) -> Built:
     contract = context.contract
     version = _code(context)
     tag = f"{contract.version}-{version}" if contract else version
+    if contract and contract.expectation:
+        # One version, bundled against another one, is another image.
+        tag += f"-against-{contract.expectation.against_version}"
     reference = f"{options.repository}:{tag}"
     arguments = {"BASE": options.base, "VERSION": tag, "REVISION": git_commit()}
     if contract:

@@ -5,7 +5,7 @@ from typing import Final
 
 import typer
 
-from training.cli import all_, bundle, demo, evaluate, gate, image, package, promote, serve, train
+from training.cli import all_, bundle, demo, evaluate, gate, image, package, promote, release, serve, train
 from training.cli.dataset import app as dataset_app
 
 # In the order of a model's life.
@@ -17,6 +17,7 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "bundle": bundle.command,
     "package": package.command,
     "image": image.command,
+    "release": release.command,
     "serve": serve.command,
     "all": all_.command,
     "demo": demo.command,

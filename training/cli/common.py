@@ -71,10 +71,11 @@ def refusals() -> Iterator[None]:
     from training.registry import RegistryError
     from training.replays import GateError
     from training.settings import SettingsError
+    from training.stable import StableError
 
     known = (
         DatasetError, ExportError, GateError, ImageError, MlflowException, PackageError, PredictionDexError,
-        RegistryError, SettingsError,
+        RegistryError, SettingsError, StableError,
     )  # fmt: skip
     try:
         yield
