@@ -19,7 +19,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,11 +44,15 @@ from training import convert, crossover, provenance
 from training.export import CARD, GOLDEN, LEAST_ROWS, TOLERANCE, ExportError
 from training.folder import replacing
 from training.tabular_card import card
+from training.tabular_expectation import expectation
 from training.tabular_frame import Schema, Told, draw, rebuilt, records, typed
 from training.tabular_golden import golden
 from training.tabular_model import Model
 from training.tabular_onnx import INPUT, Graphs, Precision, graphs
 from training.tabular_watch import monitored_columns, score_bins, watched_names
+
+if TYPE_CHECKING:
+    from bentos.core import Core
 
 _SAMPLE_ROWS: Final = 64
 _SAMPLE_INPUTS: Final = 3
@@ -86,6 +90,7 @@ def export(
     monitored: Sequence[str] | None = None,
     metrics: Mapping[str, float] | None = None,
     run_id: str = "none",
+    against: Path | None = None,
     rows: int = LEAST_ROWS,
     seed: int = 1,
 ) -> Path:
@@ -113,6 +118,8 @@ def export(
             cannot be watched.
         metrics: offline figures by name.
         run_id: the MLflow run.
+        against: bundle of the version that this one is to replace: how differently the two answer the sample rows is
+            what a rollout then expects. None, or a regression, leaves it unknown.
         rows: how many rows the model and the runtimes are compared on, at least 10,000, drawn from ``frame``.
         seed: draws them.
 
@@ -138,7 +145,11 @@ def export(
     about = _About(name, version, dict(metrics or {}), run_id, watched_names(schema, given, monitored))
     with replacing(out, CONTRACT_FILE, ExportError) as folder:
         contract = _proved(served, schema, given, folder, about=about, rows=rows, seed=seed)
-        _finish(contract, folder, golden(served, schema, given, outcomes))
+        core = _finish(contract, folder, golden(served, schema, given, outcomes))
+        if against is not None:
+            # Text and numbers as a contract's columns have them, and not what the model takes: so both read them.
+            found = expectation(core, against, typed(schema.with_precision(contract.runtime.input_dtype), given))
+            _seal(core.contract.model_copy(update={"expectation": found}), folder)
     return out
 
 
@@ -334,16 +345,19 @@ def _provenance(about: _About, served: Model, frame: pd.DataFrame) -> Provenance
     )
 
 
-def _finish(contract: Contract, folder: Path, requests: bytes) -> None:
+def _finish(contract: Contract, folder: Path, requests: bytes) -> "Core":
     """Add card, golden requests and digests, and open the bundle as serving does."""
     from bentos.core import Core
 
     (folder / GOLDEN).write_bytes(requests)
     (folder / CARD).write_text(card(contract), encoding="utf-8")
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    whole = contract.model_copy(update={"files": digests})
-    (folder / CONTRACT_FILE).write_text(whole.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    _seal(contract.model_copy(update={"files": digests}), folder)
     try:
-        Core.open(folder)
+        return Core.open(folder)
     except BundleError as error:
         raise ExportError(f"Serving would refuse the bundle: {error}") from error
+
+
+def _seal(contract: Contract, folder: Path) -> None:
+    (folder / CONTRACT_FILE).write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -258,6 +258,55 @@ def test_without_a_truth_there_are_no_golden_requests(tmp_path: Path) -> None:
     assert "| visits | int64 |  | any | refused |" in card
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_new_version_says_how_differently_it_answers(classes: int, tmp_path: Path) -> None:
+    truth = LEAVES if classes == 2 else LEAVES + (F.spend > 100).to_numpy(int)
+    old = made(encoded(LogisticRegression(), numbers=StandardScaler()).fit(F, truth), F, tmp_path / "old")
+    new_model = encoded(xgb.XGBClassifier(**TREES)).fit(F, truth)
+    new = made(new_model, F, tmp_path / "new", version="4", against=tmp_path / "old" / "bundle")
+    found, (said, before) = new.contract.expectation, (answers(core, F) for core in (new, old))
+    assert found is not None
+    scores = [
+        each["probabilities"][:, 1] if classes == 2 else each["probabilities"].max(axis=1) for each in (said, before)
+    ]
+    assert (found.against_version, found.pairs) == ("3", 500)
+    assert found.flip_rate == float((said["label"] != before["label"]).mean()) > 0
+    assert found.mean_score_shift == pytest.approx(float(np.mean(scores[0] - scores[1])), abs=1e-6)
+    assert found.score_shift_variance == pytest.approx(float(np.var(scores[0] - scores[1], ddof=1)), rel=1e-4)
+
+
+def test_values_have_no_expectation(tmp_path: Path) -> None:
+    model = LinearRegression().fit(F[NUMBERS], WORTH)
+    made(model, F[NUMBERS], tmp_path / "old")
+    new = made(model, F[NUMBERS], tmp_path / "new", version="4", against=tmp_path / "old" / "bundle")
+    assert new.contract.expectation is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"version": "3"}, "is version 3 as well; give the new one another"),
+        ({"name": "other"}, "is of another name, task or classes"),
+        ({"classes": ["goes", "stays"]}, "is of another name, task or classes"),
+        ({"against": Path("nowhere")}, "The bundle to compare with cannot be served"),
+    ],
+)
+def test_what_cannot_be_compared_is_no_bundle(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    model = LogisticRegression(max_iter=500).fit(F[NUMBERS], LEAVES)
+    made(model, F[NUMBERS], tmp_path / "old")
+    given = {"version": "4", "against": tmp_path / "old" / "bundle", **changes}
+    with pytest.raises(ExportError, match=sentence):
+        made(model, F[NUMBERS], tmp_path / "new", **given)
+    assert not (tmp_path / "new" / "bundle").exists()
+
+
+def test_a_version_that_takes_other_rows_is_told(tmp_path: Path) -> None:
+    made(encoded(LogisticRegression(max_iter=500)).fit(F, LEAVES), F, tmp_path / "old")
+    model = LogisticRegression(max_iter=500).fit(F[NUMBERS], LEAVES)
+    with pytest.raises(ExportError, match=r"Version 3 does not take the sample rows: .*city"):
+        made(model, F[NUMBERS], tmp_path / "new", version="4", against=tmp_path / "old" / "bundle")
+
+
 def test_xgboost_is_left_out_where_it_never_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crossover, "crossover", lambda _: None)
     core = made(encoded(xgb.XGBClassifier(**TREES)).fit(F, LEAVES), F, tmp_path)
