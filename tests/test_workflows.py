@@ -1,5 +1,6 @@
 """The workflow of deployments: its steps in a shell, with a program in kubectl's place, and commands that exist."""
 
+import importlib
 import json
 import os
 import re
@@ -118,3 +119,11 @@ def test_the_options_of_pdx_are_there() -> None:
     assert [command for command, _ in calls] == ["release"]
     for command, given in calls:
         assert given <= options(pdx, command)
+
+
+def test_the_options_of_kubectl_canary_are_there() -> None:
+    module = importlib.import_module("k8s.rollout.cli")
+    calls = used("kubectl canary")
+    assert {"history", "start", "abort"} <= {command for command, _ in calls}
+    for command, given in calls:
+        assert given <= options(module.app, command)
