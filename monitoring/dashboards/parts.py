@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from grafana_foundation_sdk.builders import common, heatmap, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
-from grafana_foundation_sdk.models.common import GraphDrawStyle, LegendDisplayMode, LegendPlacement
+from grafana_foundation_sdk.models.common import GraphDrawStyle, LegendDisplayMode, LegendPlacement, StackingMode
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
@@ -121,6 +121,8 @@ def lines(
         )
         .override_by_regexp(_LIMITS, style)
     )
+    if bars:
+        panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
     for place, query in enumerate(queries):
         panel = panel.with_target(_target(query, chr(ord("A") + place)))
     return panel
