@@ -20,9 +20,13 @@ class Eyes:
 
     def ask(self, expr: str) -> list[Sample]:
         """Labels and values of an expression now."""
-        answer = self._get(f"{_PROMETHEUS}/api/v1/query?{urlencode({'query': expr})}")
+        answer = self.prometheus(f"/api/v1/query?{urlencode({'query': expr})}")
         assert answer["status"] == "success", answer
         return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
+
+    def prometheus(self, path: str) -> Any:
+        """What Prometheus' HTTP API has at a path."""
+        return self._get(f"{_PROMETHEUS}{path}")
 
     def fired(self, namespace: str, seconds: float) -> set[str]:
         """Names of the alerts that fired in a namespace within the last seconds."""

@@ -2,6 +2,9 @@
 
 Every release has a namespace of its own and all run at once, so no case waits for another's alerts to end. The chart's
 ``prometheusRule.speedup`` makes every window and wait sixty times shorter; the full ones are promtool's job.
+
+What the dashboards then show is recorded into ``.pdx/e2e/pictures``, which ``python -m monitoring.pictures draw`` makes
+the pictures of the documentation from.
 """
 
 import json
@@ -15,8 +18,11 @@ from typing import Any, Final
 import pytest
 
 from monitoring.dashboards import __main__ as dashboards
+from monitoring.pictures.draw import draw, silent
+from monitoring.pictures.panels import dashboard
+from monitoring.pictures.recording import MOST_BYTES, Recording, Span, record
 from tests.e2e.cluster import Cluster, Namespace, until
-from tests.e2e.conftest import Measured
+from tests.e2e.conftest import RECORDS, Measured
 from tests.e2e.images import Images
 from tests.e2e.monitoring.eyes import Eyes
 from tests.e2e.monitoring.traffic import Traffic, reference, shifted
@@ -34,6 +40,8 @@ FAST: Final[Values] = {
 ALLOWED: Final = "yes-this-is-a-test"
 SETTLED_S: Final = 20
 """From the first scrape of all pods, until what starting them did to the alerts has passed."""
+PICTURED: Final = {"service": "errors", "model": "shift", "resources": "reference", "rollout": "reference"}
+"""Of which case each dashboard is recorded."""
 _FIRED_S: Final = 300
 _MORE_S: Final = 30
 """How long other alerts may still come after the expected ones."""
@@ -79,6 +87,7 @@ CASES: Final[dict[str, Case]] = {
     "shift": Case(
         frozenset({"ModelInputDrift", "ModelInputDriftSevere", "ModelScoreDrift", "ModelScoreDriftSevere"}),
         shift=True,
+        right=0.95,
     ),
     "wrong": Case(frozenset({"ModelAccuracyLow", "ModelAccuracyBelowOffline"}), right=0.5),
     "corrupt": Case(frozenset({"ModelTargetDown"}), rate=2, corrupt=True),
@@ -96,6 +105,7 @@ class Seen:
         after_s: seconds from the fault to the first sight of each expected alert.
         panels: queries of the reference's dashboards, and how many series each gave.
         answers: HTTP statuses by case.
+        recordings: of each dashboard, from before the fault to the end.
     """
 
     fired: dict[str, set[str]]
@@ -103,6 +113,7 @@ class Seen:
     after_s: dict[str, dict[str, float]]
     panels: dict[tuple[str, str, str], int]
     answers: dict[str, dict[int, int]]
+    recordings: list[Recording]
 
 
 def queries(release: Release) -> Iterator[tuple[str, str, str]]:
@@ -118,6 +129,18 @@ def queries(release: Release) -> Iterator[tuple[str, str, str]]:
                 for variable, value in chosen.items():
                     expr = expr.replace(variable, value)
                 yield name, panel["title"], expr
+
+
+def recorded(releases: dict[str, Release], eyes: Eyes, since_s: float) -> list[Recording]:
+    """What the dashboards show of the last seconds, each of its case."""
+    end = time.time()
+    span = Span(end - since_s, end, max(2, round(since_s / 120)), 20)
+    found = []
+    for name, case in PICTURED.items():
+        chosen = {"namespace": releases[case].space.name, "release": releases[case].name}
+        of = f"the case {case} of the test on the cluster, {SPEEDUP} times as fast"
+        found.append(record(eyes.prometheus, dashboard(name), chosen, span, of))
+    return found
 
 
 def installed(releases: dict[str, Release], image: Values, eyes: Eyes) -> None:
@@ -172,6 +195,7 @@ def seen(cluster: Cluster, images: Images, spaces: Callable[[str], Namespace]) -
             after,
             {asked: len(eyes.ask(asked[2])) for asked in queries(releases["reference"])},
             {name: dict(each.answers) for name, each in traffic.items()},
+            recorded(releases, eyes, time.monotonic() - start + SETTLED_S),
         )
 
 
@@ -188,3 +212,13 @@ def test_alertmanager_receives_them(seen: Seen) -> None:
 
 def test_every_panel_has_data_under_load(seen: Seen) -> None:
     assert [asked for asked, series in seen.panels.items() if not series] == []
+
+
+def test_every_panel_can_be_drawn_from_what_was_recorded(seen: Seen, measured: Measured) -> None:
+    folder = RECORDS / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for recording in seen.recordings:
+        assert recording.write(folder).stat().st_size <= MOST_BYTES
+        draw(recording, folder)
+        assert silent(recording) == []
+    measured(f"drawn in {folder}; python -m monitoring.pictures draw {folder} --keep draws them into docs/pictures")
