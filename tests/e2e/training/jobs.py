@@ -1,6 +1,8 @@
 """A release of ``helm/training``: its jobs, how they ended, and what the registry says of their versions."""
 
 import json
+import os
+import subprocess
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
+from k8s.local import paths
 from k8s.local.paths import ROOT
 from tests.e2e.cluster import Done, Namespace, until
 from tests.e2e.release import Values, merged
@@ -48,6 +51,17 @@ class Release:
         """Make a Job of the CronJob, as the notes say, and wait for its end."""
         self.space.kubectl("create", "job", job, f"--from=cronjob/{self.name}-train")
         return self.ended(job)
+
+    def typed(self, commands: str) -> str:
+        """Have a shell run commands about ``$TRAINING`` in ``$WHERE``, with our kubectl; returns what they print."""
+        environment = {
+            **os.environ, "TRAINING": self.name, "WHERE": self.space.name, "KUBECONFIG": str(paths.KUBECONFIG),
+            "PATH": f"{paths.PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        }  # fmt: skip
+        command = ["bash", "-euc", commands]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=_ENDED_S)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def ended(self, job: str) -> dict[str, Any]:
         """The condition that a Job ended with."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from k8s.local.paths import ROOT
 from tests import commands
 from tests.commands import Pdx
 from tests.e2e.cluster import Namespace, until
@@ -14,10 +15,14 @@ from tests.e2e.conftest import Measured
 from tests.e2e.images import Image
 from tests.e2e.training import bucket, database
 from tests.e2e.training.jobs import Release
+from tests.monitoring.runbooks.printed import retraining
 
 SHARDS = {"training": {"source": {"shards": True}}}
 ENOUGH = {"training": {"rows": 60_000}}
 """Duels for a model that the gate's floors let pass."""
+RUNBOOK = ROOT / "monitoring/runbooks/ModelInputDrift.md"
+RETRAINED = "battle-train-now"
+"""The Job that its commands make of the release."""
 pytestmark = pytest.mark.usefixtures("space")
 
 
@@ -81,16 +86,20 @@ def test_shards_that_are_there_are_not_played_again(with_database: Release) -> N
     assert said == ["All 1 shards are in /pdx/shards already.\n"] * 2
 
 
-def test_training_ends_at_a_judged_version_and_promotes_nothing(with_database: Release, measured: Measured) -> None:
+def test_a_runbook_retrains_to_a_judged_version_and_promotes_nothing(
+    with_database: Release, measured: Measured
+) -> None:
     with_database.upgrade(ENOUGH)
-    ended = with_database.train("passed")
-    assert ended["type"] == "Complete", with_database.last_words("passed")
+    *start, _ = retraining(RUNBOOK).splitlines()
+    said = with_database.typed("\n".join(start)).splitlines()
+    assert said[-1] == "Yes: version 2 may be promoted (pdx promote 2)."
+    assert with_database.ended(RETRAINED)["type"] == "Complete", with_database.last_words(RETRAINED)
     number, verdict = with_database.newest()
     assert (number, verdict["passed"], verdict["reasons"]) == ("2", True, [])
-    assert with_database.last_words("passed") == ["Yes: version 2 may be promoted (pdx promote 2)."]
+    assert with_database.last_words(RETRAINED) == said[-1:]
     assert with_database.champion() is None
     assert database.ask(with_database.space, "SELECT max(version) FROM model_versions") == "2"
-    job = with_database.space.get("job", "passed")["status"]
+    job = with_database.space.get("job", RETRAINED)["status"]
     measured(f"dataset to verdict from {job['startTime']} to {job['completionTime']}")
 
 
@@ -113,8 +122,14 @@ def test_artifacts_are_in_the_bucket_and_reach_who_has_no_key_of_it(
     assert {"gate.json", "export/model.onnx"} <= files.keys()
     assert bucket.objects(with_database.space, place) == files
     assert bucket.read(with_database.space, f"{place}gate.json") == (served / "gate.json").read_bytes()
-    (pod,) = with_database.pods("passed")
+    (pod,) = with_database.pods(RETRAINED)
     assert not [each for each in pod["spec"]["containers"][0]["env"] if each["name"].startswith("AWS_")]
+
+
+def test_a_runbook_clears_the_name_for_the_next_time(with_database: Release) -> None:
+    *_, clear = retraining(RUNBOOK).splitlines()
+    with_database.typed(clear)
+    assert RETRAINED not in {job["metadata"]["name"] for job in with_database.space.items("jobs")}
 
 
 def test_a_source_that_is_wrong_fails_and_stays_with_its_sentence(with_database: Release) -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from bentos.metrics import CODES
 from bentos.settings import variables
+from tests.monitoring.runbooks.printed import retraining
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "monitoring/runbooks"
@@ -38,11 +39,20 @@ def commands(text: str) -> str:
 def test_each_alert_has_its_runbook_and_its_row(rules: Rules) -> None:
     there = set(alerts(rules))
     assert {path.stem for path in FILES} == there
-    assert set(re.findall(r"^- \[(\w+)\]\(\1\.md\)$", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)) == there
+    listed = re.findall(r"^- \[(\w+)\]\(\1\.md\), dashboard (\w+)$", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    leads = {name: f"predictiondex-{dashboard}" for name, dashboard in listed}
+    assert leads == {name: rule["annotations"]["dashboard"] for name, rule in alerts(rules).items()}
     rows = re.findall(r"^\| `(Model\w+)` \| (\w+) \|", (ROOT / "docs/monitoring.md").read_text(), re.MULTILINE)
     assert dict(rows) == {name: rule["labels"]["severity"] for name, rule in alerts(rules).items()}
     for name, rule in alerts(rules).items():
         assert rule["annotations"]["runbook_url"] == f"monitoring/runbooks/{name}.md"
+
+
+def test_drift_and_accuracy_lead_to_the_training_of_the_chart(rules: Rules) -> None:
+    called = {name for name in alerts(rules) if re.search("Drift|Accuracy|TooOld", name)}
+    printed = {path.stem: retraining(path) for path in FILES if "$TRAINING" in commands(path.read_text())}
+    assert printed.keys() == called
+    assert len(set(printed.values())) == 1  # which tests/e2e/training runs
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
