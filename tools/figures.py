@@ -5,7 +5,7 @@
     .venv/bin/python tools/figures.py --check    fail where a file says something else than the last measurement
 
 Everything runs in a folder of its own, on the shipped data, with the commands a user runs. The blocks of the benchmark
-are written from what `make bench` and `tools/microseconds.py` left in loadtests/results.
+are written from what `make bench`, `make bench ARGS=--metrics` and `tools/microseconds.py` left in loadtests/results.
 """
 
 import argparse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "docs" / "numbers.json"
 BENCH = ROOT / "loadtests" / "results" / "bench.json"
+METRICS = ROOT / "loadtests" / "results" / "metrics.json"
 MICROSECONDS = ROOT / "loadtests" / "results" / "microseconds.json"
 CARD = ROOT / "docs" / "model-card.md"
 COST = """
@@ -39,6 +40,8 @@ COST = """
 PDX = ROOT / ".venv" / "bin" / "pdx"
 PORTS = (13000, 13001, 13002)
 STARTS = 5
+BUSY = 1.0
+"""Load average from which on the machine was not the benchmark's alone."""
 ASKED = 300
 _BLOCK = re.compile(r"(<!-- numbers (\w+): [^\n]* -->\n).*?(<!-- end of numbers -->)", re.DOTALL)
 
@@ -264,6 +267,30 @@ def microseconds_table(_: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def metrics_table(_: dict[str, Any]) -> str:
+    """What metrics and drift cost a request, as Markdown."""
+    lines = [
+        "| least CPU time a request, µs | with metrics | without | ratio | aim | met | ratio within the pairs |",
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
+    ]
+    result = json.loads(METRICS.read_text())
+    for door in result["doors"]:
+        within = door["within_pairs"]
+        spread = f"{within['median']:.2f} ({within['least']:.2f}–{within['greatest']:.2f})"
+        met = "yes" if door["ratio"] <= door["most"] else "no"
+        figures = f"{door['counting_us']:.0f} | {door['silent_us']:.0f} | {door['ratio']:.3f} | ≤ {door['most']:g}"
+        lines.append(f"| {door['title']} | {figures} | {met} | {spread} |")
+    machine = result["machine"]
+    busy = " The machine was busy, so these are worth little." if machine["load"] > BUSY else ""
+    lines += [
+        "",
+        f"`make bench ARGS=--metrics` at {result['version']}: {machine['processor']}, both servers on one core, load "
+        f"from another, {result['pairs']} pairs of {result['seconds']:.0f} s a measurement; load average before the "
+        f"start: {machine['load']}.{busy}",
+    ]
+    return "\n".join(lines)
+
+
 BLOCKS = {
     "model": model_table,
     "cost": serving_table,
@@ -272,6 +299,7 @@ BLOCKS = {
     "bench": bench_figures,
     "peers": peers_line,
     "microseconds": microseconds_table,
+    "metrics": metrics_table,
 }
 FILES = (ROOT / "README.md", ROOT / "docs" / "training.md", ROOT / "docs" / "performance.md", CARD)
 

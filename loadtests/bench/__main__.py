@@ -1,16 +1,18 @@
 """Command line of the benchmark: ``python -m loadtests.bench``."""
 
 import argparse
+import json
 import logging
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from loadtests.bench import battle, model, product, report, soak
+from loadtests.bench import battle, model, overhead, product, report, soak
 from loadtests.bench.catalogue import ALL, PRODUCT
 from loadtests.bench.environments import InstallError, find_ghz, find_wrk, lock
 from loadtests.bench.load import Generators
-from loadtests.bench.machine import describe
+from loadtests.bench.machine import describe, pinned
 from loadtests.bench.measure import FAILURES, Bench, Results
 from loadtests.bench.places import RESULTS, ROOT, STATE, Cores, default_cores
 
@@ -30,6 +32,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[*names, BATTLE], help=", ".join([*names, BATTLE]))
     parser.add_argument("--quick", action="store_true", help="one round of one second each: whether all of it works")
     parser.add_argument("--soak", type=int, metavar="SECONDS", help="also load this server so long; at least 120")
+    parser.add_argument("--metrics", action="store_true", help="only measure what metrics cost; writes metrics.json")
     parser.add_argument("--product-bundle", type=Path, metavar="DIR", help="a bundle of the model; made by default")
     parser.add_argument("--battle-bundle", type=Path, metavar="DIR", help="by default the newest in .pdx/bundles")
     parser.add_argument("--server-core", type=int, default=cores.server, help="core of the servers")
@@ -109,6 +112,35 @@ def bench(options: argparse.Namespace) -> report.Run:
     return report.Run(results, contenders, trained, machine, options.rounds, options.seconds, duels, soaked)
 
 
+def metrics(options: argparse.Namespace) -> Path:
+    """Measure this server with metrics and without, and write ``metrics.json``; returns its path.
+
+    Raises:
+        InstallError: wrk or ghz is missing, or the model cannot be exported.
+        ServerError, LoadError, WrongAnswerError: a server did not do.
+    """
+    cores = Cores(options.server_core, options.generator_core)
+    (ROOT / STATE).mkdir(parents=True, exist_ok=True)
+    wrk = find_wrk()
+    generators = Generators(wrk, find_ghz(), cores, ROOT / STATE)
+    machine = describe(cores, wrk)
+    trained = model.load(ROOT / STATE / "model")
+    bundle = options.product_bundle or product.product_bundle(ROOT / STATE / "product/bundle", trained)
+    os.sched_setaffinity(0, {cores.generator})
+    asked = overhead.Overhead(generators, cores, options.seconds, overhead.PAIRS_A_ROUND * options.rounds)
+    duels = options.battle_bundle or battle.newest_bundle(ROOT / ".pdx/bundles")
+    found = {
+        "machine": asdict(machine),
+        "version": pinned(PRODUCT),
+        "seconds": options.seconds,
+        "pairs": asked.pairs,
+        "doors": overhead.measured(asked, trained, bundle, duels),
+    }
+    path: Path = options.results / "metrics.json"
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    return path
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns 1 when something that was asked for could not be measured."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -121,8 +153,11 @@ def main(arguments: list[str] | None = None) -> int:
                     log.info("Locking %s", contender.name)
                     lock(contender.name)
             return 0
+        if options.metrics:
+            log.info("Wrote %s", metrics(options).name)
+            return 0
         run = bench(options)
-    except InstallError as error:
+    except FAILURES as error:
         log.error("%s", error)  # noqa: TRY400  the sentence says all
         return 1
     written = report.write(run, options.results)

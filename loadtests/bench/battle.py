@@ -17,6 +17,7 @@ from loadtests.bench.servers import ServerError, free_ports, start
 PAIRS: Final = 200
 SEED: Final = 20240229
 MEW: Final = "mew"
+PATH: Final = "/predict/battle"
 _SECONDS: Final = 20.0
 
 
@@ -59,6 +60,18 @@ def _duel(ours: str, theirs: str) -> dict[str, str]:
     return {"pokemon_a": ours, "pokemon_b": theirs}
 
 
+_MIRROR: Final = _duel(MEW, MEW)
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+def answers(address: str) -> bool:
+    """Whether a server answers at `address` for Mew against Mew."""
+    try:
+        return httpx.post(address, json=_MIRROR, timeout=_SECONDS).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
 def _attacks(address: str, names: list[str]) -> dict[str, int]:
     """How many attacks of each Pokémon are scored; those that have none are left out."""
     counts = {}
@@ -73,6 +86,36 @@ def _attacks(address: str, names: list[str]) -> dict[str, int]:
     return counts
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Duels to ask for.
+
+    Attributes:
+        payload: one a line.
+        pairings: mean number of pairs of attacks that one of them scores.
+        mew_pairings: pairs of attacks of Mew against Mew.
+    """
+
+    payload: Payload
+    pairings: float
+    mew_pairings: int
+
+
+def draw(address: str, names: list[str]) -> Drawn:
+    """200 pairs of the Pokémon in `names` that the server at `address` knows attacks of, the same in every run.
+
+    Raises:
+        ServerError: the server does not answer for Mew.
+    """
+    attacks = _attacks(address, names)
+    drawn = random.Random(SEED)  # noqa: S311  the same duels in every run
+    able = sorted(attacks)
+    pairs = [(drawn.choice(able), drawn.choice(able)) for _ in range(PAIRS)]
+    lines = b"\n".join(json.dumps(_duel(*pair)).encode() for pair in pairs)
+    pairings = sum(attacks[ours] * attacks[theirs] for ours, theirs in pairs) / len(pairs)
+    return Drawn(Payload(lines, _JSON), pairings, attacks[MEW] ** 2)
+
+
 def measure(bundle: Path, generators: Generators, cores: Cores, seconds: float) -> Battle:
     """Serve the bundle and ask it for duels on one connection.
 
@@ -82,30 +125,17 @@ def measure(bundle: Path, generators: Generators, cores: Cores, seconds: float) 
     """
     names = species(bundle)
     ports = free_ports()
-    address = f"http://127.0.0.1:{ports.http}/predict/battle"
+    address = f"http://127.0.0.1:{ports.http}{PATH}"
     options = ["--bundle", str(bundle.resolve()), "--host", "127.0.0.1", "--port", str(ports.http)]
     options += ["--grpc-port", str(ports.grpc), "--admin-port", str(ports.admin)]
     command = cores.pin_server([str(SERVING_PYTHON), "-m", "bentos", *options])
     env = environment(**PRODUCT_VARIABLES)
-
-    def answers() -> bool:
-        try:
-            return httpx.post(address, json=_duel(MEW, MEW), timeout=_SECONDS).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
-
     with start(command, ports, ROOT / STATE / "battle/server.log", cwd=ROOT, env=env) as server:
-        server.wait(answers)
-        attacks = _attacks(address, names)
-        drawn = random.Random(SEED)  # noqa: S311  the same duels in every run
-        able = sorted(attacks)
-        pairs = [(drawn.choice(able), drawn.choice(able)) for _ in range(PAIRS)]
-        lines = b"\n".join(json.dumps(_duel(*pair)).encode() for pair in pairs)
-        headers = {"Content-Type": "application/json"}
-        generators.http(address, Payload(lines, headers), connections=1, seconds=1, lines=True)
-        duels = generators.http(address, Payload(lines, headers), connections=1, seconds=seconds, lines=True)
-        longest = Payload(json.dumps(_duel(MEW, MEW)).encode(), headers)
+        server.wait(lambda: answers(address))
+        drawn = draw(address, names)
+        generators.http(address, drawn.payload, connections=1, seconds=1, lines=True)
+        duels = generators.http(address, drawn.payload, connections=1, seconds=seconds, lines=True)
+        longest = Payload(json.dumps(_MIRROR).encode(), _JSON)
         mew = generators.http(address, longest, connections=1, seconds=seconds)
         server.check_alive()
-    pairings = sum(attacks[ours] * attacks[theirs] for ours, theirs in pairs) / len(pairs)
-    return Battle(duels, pairings, mew, attacks[MEW] ** 2)
+    return Battle(duels, drawn.pairings, mew, drawn.mew_pairings)
