@@ -9,12 +9,13 @@ from typing import Any, Final, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from monitoring.pictures import plots
 from monitoring.pictures.panels import Panel, Query, dashboard
 from monitoring.pictures.recording import Recording
-from monitoring.pictures.series import lines, named
+from monitoring.pictures.series import Line, lines, named, short, total
 
 _DPI: Final = 160
 _WIDE: Final = 11.0  # inches; 1,760 pixels, twice the width of a README
@@ -109,6 +110,19 @@ def _columns(panel: Panel, texts: list[str]) -> int:
     return 3 if max(map(len, texts)) <= 13 else 2
 
 
+def _legend(series: list[Line], columns: int) -> list[tuple[Line | None, str]]:
+    """Whom the legend names, with their texts; the last one is nobody where there are more."""
+    most = _ROWS * columns
+    told: list[tuple[Line | None, str]] = [
+        (line, short(line.name, 24 if columns == 2 else 40)) for line in named(series, most)
+    ]
+    unique = len({line.name for line in series})
+    if len(told) == unique:
+        return told
+    kept = told[: most - 1]
+    return [*kept, (None, f"… and {unique - len(kept)} more")]
+
+
 def _card(
     drawn: Figure, whole: float, panel: Panel, recording: Recording, box: tuple[float, float, float, float]
 ) -> None:
@@ -125,8 +139,8 @@ def _card(
     if panel.kind == "stat":
         plots.numbers(card, series, panel.unit)
         return
-    columns = _columns(panel, [line.name for line in series])
-    legend = [] if panel.kind == "heatmap" else named(series, _ROWS * columns)
+    columns = _columns(panel, [short(line.name, 40) for line in series])
+    legend = [] if panel.kind == "heatmap" else _legend(series, columns)
     under = 0.29 + (0.145 * math.ceil(len(legend) / columns) + 0.03 if legend else 0.05)
     inner = (left + 0.62, bottom + under, width - 0.77, high - under - 0.36)
     axes = drawn.add_axes((inner[0] / _WIDE, inner[1] / whole, inner[2] / _WIDE, inner[3] / whole))
@@ -139,13 +153,12 @@ def _card(
         return
     plot = plots.stacked if panel.stacked else plots.plain
     handles = plot(axes, series, recording.span)
-    plots.upwards(axes, series, panel.unit, 2 if panel.width == 24 else 4)
-    texts = [line.name if len(line.name) <= 26 else f"{line.name[:25]}…" for line in legend]
-    more = len({line.name for line in series}) - len(legend)
-    if more > 0:
-        texts[-1] = f"… and {more + 1} more"
+    reach = [total(series)] if panel.stacked else series
+    plots.upwards(axes, reach, panel.unit, 2 if panel.width == 24 else 4)
+    nothing = Line2D([], [], color="none")
     drawn.legend(
-        [handles[line.name] for line in legend], texts, ncols=columns, loc="lower left", borderaxespad=0,
+        [handles[line.name] if line else nothing for line, _ in legend], [text for _, text in legend],
+        ncols=columns, loc="lower left", borderaxespad=0,
         bbox_to_anchor=((left + 0.1) / _WIDE, (bottom + 0.06) / whole), handlelength=1.3, handletextpad=0.5,
         columnspacing=1.1, labelspacing=0.25,
     )  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from monitoring.dashboards import __main__ as dashboards
@@ -67,13 +68,18 @@ class Dashboard(NamedTuple):
 
 def dashboard(name: str) -> Dashboard:
     """The dashboard of this name, as `python -m monitoring.dashboards` would write it now; raises KeyError."""
-    made = json.loads(dashboards.texts()[f"{name}.json"])
+    made = json.loads(_texts()[f"{name}.json"])
     return Dashboard(name, made["title"], made["description"], tuple(_panels(made)))
 
 
 def names() -> list[str]:
     """Names of all dashboards."""
-    return [file.removesuffix(".json") for file in dashboards.texts()]
+    return [file.removesuffix(".json") for file in _texts()]
+
+
+@cache
+def _texts() -> dict[str, str]:
+    return dashboards.texts()
 
 
 def _panels(made: dict[str, Any]) -> Iterator[Panel]:

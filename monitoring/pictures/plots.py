@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from monitoring.pictures.recording import Span
 from monitoring.pictures.series import Line, greatest, least
@@ -29,10 +29,15 @@ def across(axes: Axes, span: Span) -> None:
 
 def upwards(axes: Axes, series: Sequence[Line], unit: str, most: int) -> None:
     """Values in their unit, from 0 where none is below it, with so many steps at the most."""
-    bottom, top = axes.get_ylim()
     lowest, highest = min(map(least, series)), max(map(greatest, series))
-    axes.set_ylim(0 if lowest >= 0 else bottom, 1.0 if lowest == highest == 0 else top)
-    axes.yaxis.set_major_locator(MaxNLocator(most))
+    bottom, top = min(0.0, lowest), highest if highest > 0 or lowest < 0 else 1.0
+    more = 0.08 * (top - bottom)
+    axes.set_ylim(bottom - more if lowest < 0 else 0, top + more)
+    if unit == "bytes":
+        axes.yaxis.set_major_locator(MultipleLocator(2.0 ** math.ceil(math.log2((top - bottom) / most))))
+    else:
+        whole = all(value.is_integer() for line in series for value in line.values if not math.isnan(value))
+        axes.yaxis.set_major_locator(MaxNLocator(most, integer=whole))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, unit)))
 
 
@@ -50,7 +55,6 @@ def plain(axes: Axes, series: Sequence[Line], span: Span) -> Handles:
         alone = sum(not math.isnan(value) for value in line.values) == 1
         (handle,) = axes.plot(_minutes(span), line.values, marker="o" if alone else "", markersize=3, **style)
         handles.setdefault(line.name, handle)
-    axes.margins(y=0.08)
     return handles
 
 

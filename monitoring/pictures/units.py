@@ -10,7 +10,7 @@ _AFTER: Final = {"reqps": " req/s", "d": " d", "cores": ""}
 def shown(value: float, unit: str) -> str:
     """A number with its unit, in three digits."""
     if unit == "percentunit":
-        return f"{value * 100:.3g}%"
+        return f"{value * 100:,.0f}%" if abs(value) >= 10 else f"{value * 100:.3g}%"
     if unit == "s":
         return f"{value * 1e3:.3g} ms" if 0 < abs(value) < 1 else f"{value:.3g} s"
     if unit == "bytes":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,8 @@ from PIL import Image
 from monitoring.pictures import __main__ as command
 from monitoring.pictures.draw import figure, silent
 from monitoring.pictures.panels import dashboard, names
-from monitoring.pictures.recording import Recording, RecordingError, Span
-from monitoring.pictures.series import lines
+from monitoring.pictures.recording import MOST_BYTES, Recording, RecordingError, Span
+from monitoring.pictures.series import Line, lines, named, short
 from monitoring.pictures.units import shown
 
 DOCUMENT = Path(__file__).parents[3] / "docs/monitoring.md"
@@ -140,18 +141,29 @@ def test_names_and_limits_are_those_of_the_dashboard(tmp_path: Path) -> None:
 def test_pictures_are_small_and_what_has_no_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prometheus = Prometheus()
     prometheus.lacks = ("model_brier", "model_offline_accuracy_ratio")
-    record(prometheus, tmp_path)
+    record(prometheus, tmp_path, "--dashboard", "model", "resources")
     assert command.main(["draw", str(tmp_path), "--out", str(tmp_path)]) == 0
     told = capsys.readouterr()
-    assert sorted(told.out.splitlines()) == sorted(str(tmp_path / f"{name}.png") for name in names())
+    assert told.out.splitlines() == [str(tmp_path / "model.png"), str(tmp_path / "resources.png")]
     assert [line.split(": ")[1] for line in told.err.splitlines()] == ["model, Live accuracy", "model, Brier score"]
     drawn = titles(Recording.read(tmp_path / "model.json.gz"))
     silent_cards = [title for title, card in drawn.items() if "no data" in [text.get_text() for text in card.texts]]
     assert silent_cards == ["Brier score"]
-    for name in names():
+    for name in ("model", "resources"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert (picture.format, picture.mode, picture.width) == ("PNG", "P", 1760)
-        assert (tmp_path / f"{name}.png").stat().st_size <= MOST_PICTURE_BYTES
+
+
+def test_the_pictures_of_the_documentation_are_of_the_dashboards_that_there_are() -> None:
+    shown_there = set(re.findall(r"!\[[^]]+\]\(pictures/(\w+)\.png\)", DOCUMENT.read_text()))
+    assert shown_there == set(names())
+    for name in names():
+        recording = command.RECORDINGS / f"{name}.json.gz"
+        queries = {query.expr for panel in dashboard(name).panels for query in panel.queries}
+        # After a change `make e2e K=monitoring` records them anew, and `python -m monitoring.pictures draw` draws them.
+        assert Recording.read(recording).answers.keys() == queries
+        assert recording.stat().st_size <= MOST_BYTES
+        assert (command.PICTURES / f"{name}.png").stat().st_size <= MOST_PICTURE_BYTES
 
 
 def test_what_does_not_do_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +196,27 @@ def test_equal_recordings_are_equal_files(tmp_path: Path) -> None:
     [
         (0.123, "percentunit", "12.3%"), (0.0042, "s", "4.2 ms"), (2.5, "s", "2.5 s"), (0, "s", "0 s"),
         (300 * 2**20, "bytes", "300 MiB"), (12_345, "short", "12.3 K"), (7, "reqps", "7 req/s"), (180, "d", "180 d"),
+        (-500.4, "percentunit", "-50,040%"),
     ],
 )  # fmt: skip
 def test_numbers_have_their_unit(value: float, unit: str, text: str) -> None:
     assert shown(value, unit) == text
+
+
+def test_a_legend_names_limits_and_what_moves_where_there_are_many() -> None:
+    made = [Line(f"route {number}", [0.0, float(number)], dashed=False) for number in range(5)]
+    made.append(Line("limit", [1.0, 1.0], dashed=True))
+    assert [line.name for line in named(made, 6)] == [line.name for line in made]
+    assert [line.name for line in named(made, 5)] == ["route 1", "route 2", "route 3", "route 4", "limit"]
+    assert [line.name for line in named(made, 3)] == ["route 3", "route 4", "limit"]
+    assert short("[0.00067051591216310,0.9)", 24) == "[0.000671,0.9)"
+    assert short("battle-stable-7c9d8b5f4-x2lqp", 24) == "battle-stable-7c9d8b5f4…"
+
+
+def test_bars_on_top_of_each_other_have_room(tmp_path: Path) -> None:
+    span = Span(0, 60, 15, 60)
+    expr = next(panel for panel in dashboard("model").panels if panel.title == "Score, by bin").queries[0].expr
+    halves = [({"bin": name}, [0.5] * span.points()) for name in ("[-Inf,0.5)", "[0.5,+Inf]")]
+    drawn = figure(Recording("model", "a test", span, {expr: halves}))
+    (bars,) = [axes for axes in drawn.axes if axes.containers]
+    assert bars.get_ylim()[1] >= 1
