@@ -41,7 +41,7 @@ def least(line: Line) -> float:
 def total(series: list[Line]) -> Line:
     """The sum of all, where what has no value is 0."""
     steps = zip(*(line.values for line in series), strict=True)
-    return Line("total", [sum(value for value in step if not math.isnan(value)) for step in steps], dashed=False)
+    return Line("total", [math.fsum(value for value in step if not math.isnan(value)) for step in steps], dashed=False)
 
 
 def named(series: list[Line], most: int) -> list[Line]:

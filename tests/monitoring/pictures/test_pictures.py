@@ -18,7 +18,7 @@ from PIL import Image
 from monitoring.pictures import __main__ as command
 from monitoring.pictures.draw import figure, silent
 from monitoring.pictures.panels import dashboard, names
-from monitoring.pictures.recording import MOST_BYTES, Recording, RecordingError, Span
+from monitoring.pictures.recording import MOST_BYTES, Recording, RecordingError, Series, Span
 from monitoring.pictures.series import Line, lines, named, short
 from monitoring.pictures.units import shown
 
@@ -213,10 +213,10 @@ def test_a_legend_names_limits_and_what_moves_where_there_are_many() -> None:
     assert short("battle-stable-7c9d8b5f4-x2lqp", 24) == "battle-stable-7c9d8b5f4…"
 
 
-def test_bars_on_top_of_each_other_have_room(tmp_path: Path) -> None:
+def test_bars_on_top_of_each_other_have_room() -> None:
     span = Span(0, 60, 15, 60)
     expr = next(panel for panel in dashboard("model").panels if panel.title == "Score, by bin").queries[0].expr
-    halves = [({"bin": name}, [0.5] * span.points()) for name in ("[-Inf,0.5)", "[0.5,+Inf]")]
+    halves: list[Series] = [({"bin": name}, [None, 0.5, 0.5, 0.5, 0.5]) for name in ("[-Inf,0.5)", "[0.5,+Inf]")]
     drawn = figure(Recording("model", "a test", span, {expr: halves}))
     (bars,) = [axes for axes in drawn.axes if axes.containers]
     assert bars.get_ylim()[1] >= 1
