@@ -23,8 +23,11 @@ def made() -> Dashboard:
         .with_panel(
             lines(
                 "Share of the requests",
-                "What the gateway's weights came to.",
-                [Query(f"sum by (track) ({asked}) / on () group_left () (sum({asked}) > 0)", "{{track}}")],
+                "What the gateway's weights came to; the weight is the one that Helm gave the canary.",
+                [
+                    Query(f"sum by (track) ({asked}) / on () group_left () (sum({asked}) > 0)", "{{track}}"),
+                    limit("release:canary:weight", "weight of the canary", percent=True),
+                ],
                 "percentunit",
             )
         )

@@ -22,6 +22,8 @@ GIVEN: dict[str, Any] = {"image": {"repository": "localhost/battle", "tag": "v1"
         ({"autoscaling": {"min": "three"}}, "at '/autoscaling/min': got string, want integer"),
         ({"image": {"tag": ""}}, "image.tag or image.digest"),
         ({"route": {"enabled": True}}, "route.enabled is on, and route.parentRefs names no Gateway."),
+        ({"canary": {"enabled": True, "image": {"tag": "v2"}}}, "canary.enabled is on without route.enabled"),
+        ({"canary": {"weight": 5}}, "canary.weight is 5, and no canary runs"),
         ({"rollout": {"progressDeadlineSeconds": 60}}, "rollout.progressDeadlineSeconds is 60"),
     ],
 )

@@ -14,7 +14,7 @@ from tests.helm.charts import SETS, Chart, Manifest, with_image
 LONGEST = "a" * 53
 LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 SELECTS = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "track"}
-EVERY = [SETS / "gateway.yaml", SETS / "keys.yaml"]
+EVERY = [SETS / "gateway.yaml", SETS / "keys.yaml", SETS / "canary.yaml"]
 
 
 def labels(value: Any, key: str) -> Iterator[dict[str, str]]:
@@ -46,7 +46,9 @@ def test_names_and_labels_are_valid_for_the_longest_release_name(chart: Chart) -
         assert len(value) <= 63
 
 
-@pytest.mark.parametrize("other", ["battle-stable", "battle-admin", "battle-test", "duel"])
+@pytest.mark.parametrize(
+    "other", ["battle-stable", "battle-canary", "battle-admin", "battle-shadow", "battle-test", "duel"]
+)
 def test_two_releases_in_one_namespace_share_nothing(chart: Chart, other: str) -> None:
     first, second = (chart.manifests(*EVERY, release=release) for release in ("battle", other))
     assert names(first).isdisjoint(names(second))

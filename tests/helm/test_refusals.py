@@ -83,7 +83,14 @@ def test_a_value_that_is_taken_away_is_refused(chart: Chart, path: tuple[str, ..
         ({"settings": {"PDX_HTTP_PORT": 8080}}, "'PDX_HTTP_PORT' not allowed"),
         ({"settings": {"PDX_AUTH_KEYS_FILE": "keys"}}, "'PDX_AUTH_KEYS_FILE' not allowed"),
         ({"settings": {"PDX_HTTP_KEEPALIVE_SECONDS": 5}}, "'PDX_HTTP_KEEPALIVE_SECONDS' not allowed"),
-        ({"canary": {"enabled": True}}, "'canary' not allowed"),
+        ({"canary": {"weight": 101}}, "/canary/weight"),
+        ({"canary": {"weight": -1}}, "/canary/weight"),
+        ({"canary": {"weight": 0.5}}, "got number, want integer"),
+        ({"canary": {"image": {"repository": "localhost/battle:v2"}}}, "/canary/image/repository"),
+        ({"canary": {"header": {"value": "two words"}}}, "/canary/header/value"),
+        ({"shadow": {"share": 1.1}}, "/shadow/share"),
+        ({"shadow": {"concurrency": 0}}, "/shadow/concurrency"),
+        ({"shadow": {"timeoutSeconds": 0}}, "/shadow/timeoutSeconds"),
         ({"autoscaling": {"cpu": {"utilization": 0}}}, "/autoscaling/cpu/utilization"),
         ({"rollout": {"maxSurge": "some"}}, "/rollout/maxSurge"),
         ({"resources": {"limits": {"memory": ""}}}, "/resources/limits/memory"),
@@ -149,6 +156,49 @@ def test_a_value_out_of_its_bounds_is_refused(chart: Chart, values: Values, word
 )
 def test_values_that_contradict_each_other_are_refused(chart: Chart, values: Values, sentence: str) -> None:
     assert sentence in chart.refusal(with_image(**values))
+
+
+ROUTE = {"enabled": True, "parentRefs": [PARENT]}
+CANARY = {"enabled": True, "image": {"tag": "v2"}}
+KEYS = {"existingSecret": "signing"}
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"canary": CANARY}, "canary.enabled is on without route.enabled: only a route of Gateway API leads"),
+        (
+            {"canary": CANARY, "ingress": {"enabled": True}},
+            "canary.enabled is on, and an Ingress alone cannot lead a share of the requests to a canary",
+        ),
+        ({"canary": {"weight": 5}}, "canary.weight is 5, and no canary runs: set canary.enabled, or the weight to 0."),
+        (
+            {"canary": {"enabled": True}, "route": ROUTE},
+            "The image localhost/battle has neither a tag nor a digest: set canary.image.tag or canary.image.digest.",
+        ),
+        (
+            {"canary": {**CANARY, "stableMin": 11}, "route": ROUTE},
+            "canary.stableMin (11) is more than autoscaling.max (10).",
+        ),
+        (
+            {"canary": {**CANARY, "autoscaling": {"min": 3, "max": 2}}, "route": ROUTE},
+            "canary.autoscaling.min (3) is more than canary.autoscaling.max (2).",
+        ),
+        ({"shadow": {"share": 0.1}, "ids": KEYS}, "shadow.share is more than 0, and no canary runs"),
+        (
+            {"shadow": {"share": 0.1}, "canary": CANARY, "route": ROUTE},
+            "shadow.share is more than 0 without ids.existingSecret: copies are marked as such by a signature",
+        ),
+    ],
+)
+def test_a_canary_that_could_not_work_is_refused(chart: Chart, values: Values, sentence: str) -> None:
+    assert sentence in chart.refusal(with_image(**values))
+
+
+def test_a_canary_without_gateway_api_is_refused(chart: Chart) -> None:
+    said = chart.refusal(with_image(canary=CANARY, route=ROUTE), apis=OPERATOR)
+    assert f"is on, and this cluster has no {GATEWAY[0]}" in said
+    assert "install Gateway API or switch it off" in said
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,7 @@ terminationMessagePolicy: FallbackToLogsOnError # a crash that wrote no sentence
 volumeMounts:
   - name: scratch
     mountPath: /tmp
-  {{- with include "serving.secretMounts" . | trim }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "serving.mounts" . | trim | nindent 2 }}
 {{- end -}}
 
 {{/*

@@ -5,6 +5,16 @@
   value: "True"
 - name: PDX_SCRATCH
   value: /tmp
+- name: PDX_TRACK
+  value: {{ .track }}
+- name: PDX_SHADOW_FILE
+  value: /etc/predictiondex/shadow/shadow.json
+- name: PDX_SHADOW_TARGET
+  value: {{ printf "http://%s:3000" (include "serving.name" (dict "root" .root "track" "canary")) | quote }}
+{{- with $values.canary.header.value }}
+- name: PDX_COHORT_HEADER
+  value: {{ . | quote }}
+{{- end }}
 {{- range $name, $value := $values.settings }}
 - name: {{ $name }}
   value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
@@ -43,8 +53,15 @@
 {{- end }}
 {{- end -}}
 
-{{/* A folder and no subPath, which would never change; readable by whichever user id the process has. */}}
-{{- define "serving.secretVolumes" }}
+{{/*
+Folders and no subPath, which would never change; readable by whichever user id the process has. What stable copies to
+the canary is mounted in pods of both tracks and of every release, so that a rollout changes no pod of stable.
+*/}}
+{{- define "serving.volumes" }}
+- name: shadow
+  configMap:
+    name: {{ include "serving.name" (dict "root" .root) | printf "%s-shadow" | quote }}
+    defaultMode: 0444
 {{- range $group, $secret := include "serving.secrets" . | fromYaml }}
 - name: {{ $group }}
   secret:
@@ -56,7 +73,10 @@
 {{- end }}
 {{- end -}}
 
-{{- define "serving.secretMounts" }}
+{{- define "serving.mounts" }}
+- name: shadow
+  mountPath: /etc/predictiondex/shadow
+  readOnly: true
 {{- range $group, $secret := include "serving.secrets" . | fromYaml }}
 - name: {{ $group }}
   mountPath: /etc/predictiondex/{{ $group }}

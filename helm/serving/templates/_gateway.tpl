@@ -52,17 +52,6 @@ every listener, and which port a section has is not known here.
 {{- end -}}
 {{- end -}}
 
-{{/* Every field that the API server would add is here, or each upgrade would see a difference. */}}
-{{- define "serving.backendRefs" }}
-{{- range .tracks }}
-- group: ""
-  kind: Service
-  name: {{ include "serving.name" . | quote }}
-  port: {{ $.port }}
-  weight: {{ .weight }}
-{{- end }}
-{{- end -}}
-
 {{/* Services of port 3001. */}}
 {{- define "serving.grpcServices" -}}
 - inference.GRPCInferenceService

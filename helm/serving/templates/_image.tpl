@@ -9,7 +9,8 @@
 {{- else if $image.tag -}}
 {{- $image.repository }}:{{ $image.tag -}}
 {{- else -}}
-{{- fail (printf "The image %s has neither a tag nor a digest: set image.tag or image.digest." $image.repository) -}}
+{{- $at := $image.at | default "" -}}
+{{- fail (printf "The image %s has neither a tag nor a digest: set %simage.tag or %simage.digest." $image.repository $at $at) -}}
 {{- end -}}
 {{- end -}}
 

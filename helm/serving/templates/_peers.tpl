@@ -19,20 +19,33 @@ Each namespace that is named, and all that have the labels, are a peer of their 
 {{- end -}}
 
 {{/*
-Where pods may go out to, as rules: names, and the collector by the port of its URL. Networks that look at a packet after
-the Service's address has become a pod's see that pod's port instead; such ports are values.
+Where pods may go out to, as rules: names, the collector by the port of its URL, and the canary with copies; nothing where
+there is neither. Networks that look at a packet after the Service's address has become a pod's see that pod's port
+instead; such ports are values.
 */}}
 {{- define "serving.egress" -}}
 {{- $policy := .root.Values.networkPolicy -}}
+{{- $canary := .root.Values.canary.enabled -}}
 {{- $url := urlParse .root.Values.otlp.endpoint -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- if or $url.host $canary }}
 - ports:
     {{- range $policy.dns.ports }}
     - {port: {{ int64 . }}, protocol: UDP}
     - {port: {{ int64 . }}, protocol: TCP}
     {{- end }}
+{{- end }}
+{{- if $url.host }}
 - ports:
     {{- range prepend $policy.otlp.ports $port }}
     - {port: {{ int64 . }}, protocol: TCP}
     {{- end }}
+{{- end }}
+{{- if $canary }}
+- ports: [{port: 3000, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels:
+          {{- include "serving.selector" (dict "root" .root "track" "canary") | nindent 10 }}
+{{- end }}
 {{- end -}}

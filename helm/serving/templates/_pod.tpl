@@ -36,9 +36,7 @@ volumes:
   - name: scratch
     emptyDir:
       sizeLimit: {{ $values.scratchSize | quote }}
-  {{- with include "serving.secretVolumes" . | trim }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "serving.volumes" . | trim | nindent 2 }}
 {{- end -}}
 
 {{/*

@@ -48,6 +48,7 @@
     "description" "For fifteen minutes there has been no room to grow.") -}}
 {{- end -}}
 rules:
+  {{- include "serving.rules.record" (dict "root" $root "name" "release:canary:weight" "expr" (printf "vector(%d)" (int64 $values.canary.weight))) | nindent 2 }}
   {{- range $name, $pods := dict "min" $min "max" $max }}
   {{- include "serving.rules.record" (dict "root" $root "name" (printf "release:pods:%s" $name) "expr" (printf "vector(%d)" $pods)) | nindent 2 }}
   {{- end }}

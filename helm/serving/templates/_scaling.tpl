@@ -1,7 +1,8 @@
 {{- define "serving.autoscaler" -}}
 {{- $scaling := .autoscaling -}}
 {{- if gt (int64 $scaling.min) (int64 $scaling.max) -}}
-{{- fail (printf "autoscaling.min (%d) is more than autoscaling.max (%d)." (int64 $scaling.min) (int64 $scaling.max)) -}}
+{{- $at := $scaling.at | default "" -}}
+{{- fail (printf "%sautoscaling.min (%d) is more than %sautoscaling.max (%d)." $at (int64 $scaling.min) $at (int64 $scaling.max)) -}}
 {{- end -}}
 {{- if not (or $scaling.cpu.enabled $scaling.inFlight.enabled) -}}
 {{- fail "The autoscaler has nothing to go by: switch on autoscaling.cpu or autoscaling.inFlight; a fixed number is autoscaling.min = autoscaling.max." -}}
