@@ -73,6 +73,7 @@ class Rest:
             f"host: {plan['host']}",
             "content-type: application/json",
             f"content-length: {len(body)}",
+            *(f"{name}: {value}" for name, value in plan["headers"].items()),
         ]
         self._request = "\r\n".join((*head, "", "")).encode() + body
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -135,11 +136,14 @@ class Grpc:
         self._request = request.SerializeToString()
         self._call: Any = self._channel.unary_unary(METHOD, None, ModelInferResponse.FromString)
         self._timeout_s: float = plan["timeout_s"]
+        self._metadata = list(plan["headers"].items())
 
     async def __call__(self) -> str:
         """Ask once; returns the version that answered, raises Failure."""
         try:
-            answer: ModelInferResponse = await self._call(self._request, timeout=self._timeout_s)
+            answer: ModelInferResponse = await self._call(
+                self._request, timeout=self._timeout_s, metadata=self._metadata
+            )
         except grpc.RpcError as error:
             code: grpc.StatusCode = error.code()
             raise Failure(f"gRPC {code.name}", again=code is grpc.StatusCode.UNAVAILABLE) from error

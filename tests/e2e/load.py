@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +116,7 @@ class Load:
         rest: address and port that REST is asked at.
         grpc: the same of gRPC.
         timeout_s: seconds until a request has failed.
+        headers: further ones of every request, metadata over gRPC.
         command: what runs the generator.
     """
 
@@ -130,12 +131,13 @@ class Load:
         rest: tuple[str, int] = REST,
         grpc: tuple[str, int] = GRPC,
         timeout_s: float = 10,
+        headers: Mapping[str, str] | None = None,
         command: Sequence[str | Path] = HERE,
     ) -> None:
         self._out = folder / f"requests-{time.monotonic_ns()}.jsonl"
         self._plan: dict[str, Any] = {
             "host": host, "rate": rate, "connections": connections, "retry": retry,
-            "rest": rest, "grpc": grpc, "timeout_s": timeout_s,
+            "rest": rest, "grpc": grpc, "timeout_s": timeout_s, "headers": dict(headers or {}),
         }  # fmt: skip
         self._command = list(command)
         self._process: subprocess.Popen[str] | None = None
