@@ -2,7 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
+
+SHARES: Final = {
+    "errors": 3,
+    "slow": 2,
+    "gateway": 2,
+    "flips": 3,
+    "errors ceiling": 1,
+    "slow ceiling": 1,
+    "golden": 1,
+    "score shift": 1,
+    "score spread": 1,
+    "scores": 2,
+    "accuracy": 1,
+}
+"""How alpha is divided among the checks (Bonferroni), whether or not all get evidence: more to those that have to
+be quick."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,10 @@ class AnalysisSettings:
     """Intervals after the start of a step that are left out of all evidence."""
     minimum_intervals: int = 12
     """Intervals of evidence that a step takes at least."""
+
+    def alpha_of(self, check: str) -> float:
+        """What a check may add to the chance that a version within every margin is rolled back."""
+        return self.alpha * SHARES[check] / sum(SHARES.values())
 
     @classmethod
     def from_slo(cls, slo: Mapping[str, Any], **other: Any) -> Self:
