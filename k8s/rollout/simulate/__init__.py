@@ -1,0 +1,1 @@
+"""How often the verdict over a canary is wrong and how soon it is right, by simulation, beside three rivals."""
