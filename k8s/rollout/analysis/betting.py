@@ -6,6 +6,7 @@ A bet on each block multiplies the wealth by ``1 + λ (x - m)``, where ``x`` is 
 variables by betting", JRSS-B 2024). Several ``λ`` are mixed, since the best one depends on what is not known.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ STAKE: Final = 0.9
 """Share of the wealth that the worst outcome of a block may take."""
 KAPPAS: Final = (0.1, 0.3, 1.0, 3.0)
 """Bets per request, λ over the block's weight: the best one is the excess over the variance of one request."""
+SHARE: Final = 0.003
+"""Of the wealth that is spread anew after each block."""
 _PRIOR_ERRORS: Final = 0.5
 _PRIOR_REQUESTS: Final = 500.0
 """A rate of 0.1 % that is soon outweighed, so that a spread is known before there was an error."""
@@ -89,7 +92,38 @@ def log_wealth(
         kappas: bets per unit of weight that are mixed in equal parts.
         stake: share of the wealth that a block may lose.
     """
-    most = stake / np.maximum(worst, 1e-3)
-    paths = [np.cumsum(np.log1p(np.minimum(kappa * weight, most) * excess), axis=-1) for kappa in kappas]
+    paths = [np.cumsum(np.log1p(stakes(weight, worst, kappa, stake) * excess), axis=-1) for kappa in kappas]
     mixed: Floats = np.logaddexp.reduce(paths, axis=0) - np.log(len(kappas))
     return mixed
+
+
+def stakes(weight: Floats, worst: Floats | float, kappa: float, stake: float = STAKE) -> Floats:
+    """λ of each block: ``kappa`` a unit of weight, but no more than what leaves something after the worst outcome."""
+    capped: Floats = np.minimum(kappa * weight, stake / np.maximum(worst, 1e-3))
+    return capped
+
+
+def tracked(factors: Sequence[Floats], prior: Sequence[float], judged: NDArray[np.bool_]) -> Floats:
+    """Logarithm of wealth [..., block] that is spread over several bets, and spread anew by a little after each block.
+
+    Without that, bets on gross differences would be spent on a version that was good for an hour, and a fault that
+    comes then would find nothing left to bet with. Herbster and Warmuth, "Tracking the best expert" (1998). What the
+    prior leaves to 1 is never bet.
+
+    Args:
+        factors: what each bet multiplies its wealth by [..., block].
+        prior: share of the wealth of each bet.
+        judged: blocks after which there is something to spread anew [..., block].
+    """
+    weights = np.array([*prior, 1 - sum(prior)])
+    steps = np.stack([*factors, np.ones_like(factors[0])])
+    shares = np.broadcast_to(weights.reshape(-1, *[1] * (steps.ndim - 2)), steps.shape[:-1]).copy()
+    grown = np.zeros(steps.shape[1:])
+    for block in range(steps.shape[-1]):
+        shares *= steps[..., block]
+        total = shares.sum(0)
+        grown[..., block] = total
+        moved = SHARE * judged[..., block]
+        shares = (1 - moved) * shares / total + moved * weights.reshape(-1, *[1] * (steps.ndim - 2))
+    wealth: Floats = np.cumsum(np.log(grown), axis=-1)
+    return wealth

@@ -1,6 +1,8 @@
 """How long a verdict will take, before anything is rolled out: the tests themselves, on made-up rollouts."""
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +17,7 @@ from k8s.rollout.analysis.settings import AnalysisSettings
 
 _RUNS: Final = 60
 _SEED: Final = 7
-_HOURS: Final = 12.0
+_HOURS: Final = 8.0
 """Beyond these a rollout does not end, for all anyone will wait."""
 _POWER: Final = 0.9
 _EXCESSES: Final = (0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.4)
@@ -27,7 +29,7 @@ class Plan:
     """What the traffic at hand allows."""
 
     minutes: float
-    """Expected until a healthy version passes, all steps together; infinite where 12 hours do not suffice."""
+    """Expected until a healthy version passes, all steps together; infinite where 8 hours do not suffice."""
     step_minutes: tuple[float, ...]
     """Of each step: warm-up, minimum, and in the last one the wait for the pass."""
     weights: tuple[int, ...]
@@ -128,13 +130,19 @@ def _found(wealth: Floats, alpha: float) -> bool:
     return float((wealth >= math.log(1 / alpha)).any(-1).mean()) >= _POWER
 
 
+def _least(rising: Sequence[float], found: Callable[[float], bool]) -> float | None:
+    """The least that is found, where greater ones are too."""
+    place = bisect_left(rising, True, key=found)
+    return rising[place] if place < len(rising) else None
+
+
 def _excess(total: float, shares: Floats, share: float, margin: float, alpha: float) -> float | None:
     """The least of a list of excesses that is found in time."""
 
     def found(excess: float) -> bool:
         return _found(rates.against(_drawn(total, shares, share, share + excess), margin), alpha)
 
-    return next((excess for excess in _EXCESSES if excess > margin and found(excess)), None)
+    return _least([excess for excess in _EXCESSES if excess > margin], found)
 
 
 def _flips(pairs: float, intervals: int, rate: float) -> paired.Series:
@@ -150,7 +158,7 @@ def _flips_excess(pairs: float, intervals: int, expectation: Expectation, settin
     def found(excess: float) -> bool:
         return _found(paired.flips_against(_flips(pairs, intervals, expectation.flip_rate + excess), rate), alpha)
 
-    return next((each for each in _FLIPS if expectation.flip_rate + each > rate and found(each)), None)
+    return _least([each for each in _FLIPS if expectation.flip_rate + each > rate], found)
 
 
 def _pairs_needed(expectation: Expectation, settings: AnalysisSettings) -> float:
