@@ -22,6 +22,7 @@ from k8s.rollout.analysis import (
     Reading,
     Tracks,
 )
+from k8s.rollout.analysis.reading import together
 from k8s.rollout.analysis.settings import SHARES
 
 SETTINGS = AnalysisSettings()
@@ -253,6 +254,24 @@ def test_another_process_continues_where_one_stopped() -> None:
     assert halves.may_advance() == whole.may_advance()
     assert seen == 184
     assert len(json.dumps(whole.to_json())) < 200 * seen
+
+
+def test_a_gap_outlives_the_process_that_saw_it() -> None:
+    analysis = passed()
+    analysis.add_gap()
+    assert Analysis.from_json(analysis.to_json()).verdict() is Outcome.NOT_YET
+
+
+def test_nothing_required_is_no_pass() -> None:
+    assert together([]) is Outcome.NOT_YET
+    assert together([replace(reading(passed(), "errors"), required=False)]) is Outcome.NOT_YET
+
+
+def test_a_version_at_twice_its_margin_does_not_pass() -> None:
+    analysis = Analysis(replace(SETTINGS, errors_ceiling=1.0))
+    for _ in rollout(analysis, Traffic(errors=0.005), last=60):
+        pass
+    assert reading(analysis, "errors").outcome is not Outcome.PASS
 
 
 def test_alpha_is_divided_among_all_checks() -> None:

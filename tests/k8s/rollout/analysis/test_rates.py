@@ -46,6 +46,16 @@ def test_a_stable_track_in_trouble_is_not_blamed_on_the_canary() -> None:
     assert (rates.against(seen, 0.002) >= np.log(120)).any(-1).mean() <= 0.01
 
 
+def test_a_difference_counts_less_while_stable_is_in_trouble_itself() -> None:
+    """Clipped lower below than above, the noise of an incident would favour a fail."""
+    many, quiet = np.full(12, 400.0), np.zeros(12)
+    alone, both, trouble = quiet.copy(), quiet.copy(), quiet.copy()
+    alone[8:], both[8:], trouble[8:] = 32, 112, 80
+    in_calm = rates.against(blocks((many, quiet), (many, alone)), 0.002)
+    in_trouble = rates.against(blocks((many, trouble), (many, both)), 0.002)
+    assert in_calm[-1] > in_trouble[-1] + 1
+
+
 def test_stalls_of_as_many_pods_are_not_blamed_on_the_canary() -> None:
     rng = np.random.default_rng(6)
     n = rng.poisson(200, (2, 300, 480))
