@@ -14,13 +14,14 @@ from k8s.rollout.analysis.evidence import Expectation
 from k8s.rollout.analysis.scores import QUIET, scores_against
 from k8s.rollout.analysis.settings import AnalysisSettings
 from k8s.rollout.simulate import judges, rivals
-from k8s.rollout.simulate.traces import Scenario, Traces, draw
+from k8s.rollout.simulate.traces import Scenario, Traces, Track, draw
 
 SETTINGS: Final = AnalysisSettings()
 CHUNK: Final = 250
 """Rollouts at once: with four hours of intervals and a dozen arrays these are some 50 MB."""
+OURS: Final = "PredictionDex"
 JUDGES: Final[dict[str, Callable[[Traces, AnalysisSettings], judges.Decisions]]] = {
-    "PredictionDex": judges.ours,
+    OURS: judges.ours,
     "Flagger": rivals.flagger,
     "Argo Rollouts": rivals.argo,
     "Kayenta": rivals.kayenta,
@@ -45,6 +46,9 @@ HEALTHY: Final = {
 FAULTS: Final = {
     "1,000 a minute, errors 0.1 % to 5 %": Scenario(errors=(0.001, 0.05), minutes=_HOUR),
     "1,000 a minute, errors 0.1 % to 1 %": Scenario(errors=(0.001, 0.01), minutes=2 * _HOUR),
+    "1,000 a minute, errors 0.1 % to 5 % after 15 minutes": Scenario(
+        errors=(0.001, 0.05), onset_minutes=15, minutes=_HOUR
+    ),
     "1,000 a minute, slow 1 % to 2 %": Scenario(slow=(0.01, 0.02), minutes=2 * _HOUR),
     "1,000 a minute, slow 0.1 % to 1.1 %": Scenario(slow=(0.001, 0.011), minutes=2 * _HOUR),
 }
@@ -100,23 +104,32 @@ IN_ERRORS: Final = Budget("errors", 0.001, 0.05, 300, 12)
 IN_SLOW: Final = Budget("slow", 0.01, 0.02, 10_000, 40)
 
 
-def caught(budget: Budget, weight: float, an_interval: float, rollouts: int) -> float:
-    """Share in which a check fails within its budget, at a weight and as many canary requests an interval."""
+def caught(budget: Budget, weight: float, an_interval: float, rollouts: int) -> dict[str, float]:
+    """Share by judge that fails within the budget, at a weight and as many canary requests an interval.
+
+    The rivals get as many intervals as bring the canary's requests on average.
+    """
     of, requests, least = budget.of, budget.requests, budget.intervals
-    rng, hits = np.random.default_rng(11), 0
-    length = max(least, int(1.6 * requests / an_interval) + 4)
+    rng, hits = np.random.default_rng(11), dict.fromkeys(JUDGES, 0)
+    needed = max(least, math.ceil(requests / an_interval))
+    length = int(1.6 * needed)
     margin, alpha = (SETTINGS.errors if of == "errors" else SETTINGS.slow).fail, SETTINGS.alpha_of(of)
     for count in _chunks(rollouts):
-        n_c = rng.poisson(an_interval, (count, length))
-        n_s = rng.poisson(an_interval * (1 - weight) / weight, (count, length))
+        tracks = []
+        for rate, arrivals in ((budget.stable, an_interval * (1 - weight) / weight), (budget.canary, an_interval)):
+            n = rng.poisson(arrivals, (count, length))
+            found, none = rng.binomial(n, rate).astype(np.float64), np.zeros((count, length))
+            both = (found, none) if of == "errors" else (none, found)
+            tracks.append(Track(n.astype(np.float64), *both))
+        n_c = tracks[1].requests
         within = ((np.cumsum(n_c, -1) - n_c) < requests) | (np.arange(length) < least)
-        stable, canary = (
-            (np.where(within, n, 0).astype(np.float64), np.where(within, rng.binomial(n, p), 0).astype(np.float64))
-            for n, p in ((n_s, budget.stable), (n_c, budget.canary))
-        )
+        stable, canary = (judges.events(track, of, within) for track in tracks)
         wealth = rates.against(blocks(stable, canary), margin)
-        hits += int((wealth >= math.log(1 / alpha)).any(-1).sum())
-    return hits / rollouts
+        hits[OURS] += int((wealth >= math.log(1 / alpha)).any(-1).sum())
+        traces = Traces(tracks[0], tracks[1], np.ones(length, dtype=np.bool_), needed)
+        for name in set(JUDGES) - {OURS}:
+            hits[name] += int(np.isfinite(JUDGES[name](traces, SETTINGS).rolled_back).sum())
+    return {name: value / rollouts for name, value in hits.items()}
 
 
 def flips_caught(expected: float, an_interval: float, excess: float, pairs: int, rollouts: int) -> float:

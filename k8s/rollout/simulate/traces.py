@@ -31,6 +31,8 @@ class Scenario:
     """Whether both tracks give 20 % errors and 50 % slow answers for three minutes, at some time in the first 30."""
     drift: bool = False
     """Whether errors and slow answers of both tracks rise tenfold in the first hour, and traffic threefold."""
+    onset_minutes: int = 0
+    """Until when the canary is as good as stable."""
     weights: tuple[int, ...] = WEIGHTS
     minutes: int = 240
     """Until a rollout without a verdict is held."""
@@ -80,11 +82,14 @@ def draw(scenario: Scenario, settings: AnalysisSettings, rollouts: int, rng: np.
         places = np.arange(length)
         incident = (places >= start) & (places < start + int(180 / settings.interval_seconds))
     tracks = []
+    late_on = np.arange(length) * settings.interval_seconds / 60 >= scenario.onset_minutes
+    base = np.array([scenario.errors, scenario.slow])[:, [0]]
     for of, (part, count, chill) in enumerate(((1 - share, np.full(length, PODS), 0.0 * cold), (share, pods, cold))):
         requests = rng.poisson(total * part, (rollouts, length))
         stalled = rng.binomial(count, scenario.stalls, (rollouts, length)) / count if scenario.stalls else 0.0
-        errors = np.minimum(scenario.errors[of] * (1 + 9 * hour) + 0.02 * chill + 0.2 * incident, 1.0)
-        slow = np.minimum(scenario.slow[of] * (1 + 9 * hour) + 0.3 * chill + 0.5 * incident, 1.0)
+        rates = np.where(late_on, np.array([scenario.errors, scenario.slow])[:, [of]], base)
+        errors = np.minimum(rates[0] * (1 + 9 * hour) + 0.02 * chill + 0.2 * incident, 1.0)
+        slow = np.minimum(rates[1] * (1 + 9 * hour) + 0.3 * chill + 0.5 * incident, 1.0)
         failed = rng.binomial(requests, np.minimum(errors + 0.1 * stalled, 1.0))
         late = rng.binomial(requests - failed, np.maximum(slow, stalled))
         tracks.append(Track(*(each.astype(np.float64) for each in (requests, failed, late))))
