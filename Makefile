@@ -93,6 +93,7 @@ lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	$(PY) tools/values_schema.py --check
 	$(PY) tools/figures.py --check
 	$(PY) -m monitoring.dashboards --check
+	$(PY) -m monitoring.simulate --check
 	.venv/bin/yamllint --strict .
 
 .PHONY: fmt

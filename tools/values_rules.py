@@ -187,6 +187,7 @@ SERVING: Final[dict[str, Schema]] = {
     "prometheusRule.additionalLabels": _LABELS,
     "prometheusRule.runbookUrl": text(r"(https?://)?[-A-Za-z0-9._~/:%]+", empty=False),
     "prometheusRule.minimumRequests": whole(1),
+    "prometheusRule.minimumFailures": whole(1),
     "prometheusRule.minimumObservations": whole(50),
     "prometheusRule.canaryHours": whole(1, 10_000),
     "prometheusRule.mixedMinutes": whole(1, 100_000),

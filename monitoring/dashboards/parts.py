@@ -17,6 +17,10 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 OWN: Final = 'namespace="$namespace",release="$release"'
 """Matchers of one release."""
+ASKED: Final = OWN + (
+    ',route!~"/v2/health/.*|/v2/models/.*ready|Server.*|ModelReady|/docs.*|/openapi.json|/static_content/.*"'
+)
+"""Matchers of its requests that ask for something; the chart's rules have the same."""
 RATE: Final = "$__rate_interval"
 TAG: Final = "predictiondex"
 _SOURCE: Final = DataSourceRef("prometheus", "$datasource")

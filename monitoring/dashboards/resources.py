@@ -9,7 +9,8 @@ from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, lin
 NAME: Final = "resources"
 ALERTS: Final = "Model(Cpu|Memory|Disk)High|ModelCrashLooping|ModelAutoscalerAtMaximum"
 _OWN: Final = f'{OWN},track=~"$track"'
-_CONTAINER: Final = 'namespace="$namespace",pod=~"$release-($track)-.+",container="server"'
+_CONTAINER: Final = 'namespace="$namespace",container="server"'
+_ITS_PODS: Final = f"and on (namespace, pod) up{{{_OWN}}}"
 
 
 def _limit(resource: str) -> Query:
@@ -34,7 +35,7 @@ def made() -> Dashboard:
                 "Cores by pod, by the kubelet's word or the process's own. Without a limit there is no line for it.",
                 [
                     Query(
-                        f"sum by (pod) (rate(container_cpu_usage_seconds_total{{{_CONTAINER}}}[{RATE}]))"
+                        f"max by (pod) (rate(container_cpu_usage_seconds_total{{{_CONTAINER}}}[{RATE}]) {_ITS_PODS})"
                         f" or sum by (pod) (rate(process_cpu_seconds_total{{{_OWN}}}[{RATE}]))",
                         "{{pod}}",
                     )
@@ -48,7 +49,7 @@ def made() -> Dashboard:
                 "Working set by pod. What grows steadily leaks; past the limit the pod is killed.",
                 [
                     Query(
-                        f"max by (pod) (container_memory_working_set_bytes{{{_CONTAINER}}})"
+                        f"max by (pod) (container_memory_working_set_bytes{{{_CONTAINER}}} {_ITS_PODS})"
                         f" or max by (pod) (process_resident_memory_bytes{{{_OWN}}})",
                         "{{pod}}",
                     ),

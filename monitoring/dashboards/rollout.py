@@ -4,7 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, limit, lines, quantiles, row
+from monitoring.dashboards.parts import ASKED, OWN, RATE, Query, alerts, dashboard, limit, lines, quantiles, row
 
 NAME: Final = "rollout"
 ALERTS: Final = "ModelCanaryStalled|ModelVersionsMixed"
@@ -13,8 +13,9 @@ _TIMED: Final = f'{OWN},route!="other"'
 
 def made() -> Dashboard:
     """The dashboard."""
-    asked = f"rate(api_requests_total{{{OWN}}}[{RATE}])"
-    failed = f'rate(api_requests_total{{{OWN},class="server"}}[{RATE}])'
+    asked = f"rate(api_requests_total{{{ASKED}}}[{RATE}])"
+    counted = f'rate(api_requests_total{{{ASKED},class!="client"}}[{RATE}])'
+    failed = f'rate(api_requests_total{{{ASKED},class="server"}}[{RATE}])'
     score = "model_confidence_score"
     return (
         dashboard(NAME, "rollout", "Stable and canary of one release, side by side.")
@@ -44,9 +45,9 @@ def made() -> Dashboard:
         .with_panel(
             lines(
                 "Share of failed requests",
-                "By the service's own fault.",
+                "By the service's own fault, of those that were not refused for what they ask.",
                 [
-                    Query(f"sum by (track) ({failed}) / (sum by (track) ({asked}) > 0)", "{{track}}"),
+                    Query(f"sum by (track) ({failed}) / (sum by (track) ({counted}) > 0)", "{{track}}"),
                     limit("slo:errors:ratio", "limit", percent=True),
                 ],
                 "percentunit",

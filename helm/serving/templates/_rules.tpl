@@ -31,9 +31,17 @@ sees in minutes what takes hours; the names of series keep the window that they 
 namespace="{{ .root.Release.Namespace }}",release="{{ .root.Release.Name }}"
 {{- end -}}
 
-{{/* Matchers of this release's containers as the kubelet names them. */}}
+{{/* Matchers of containers of servers in this namespace as the kubelet names them, those of other releases included. */}}
 {{- define "serving.rules.container" -}}
-namespace="{{ .root.Release.Namespace }}",pod=~"{{ .root.Release.Name }}-(stable|canary)-.+",container="server"
+namespace="{{ .root.Release.Namespace }}",container="server"
+{{- end -}}
+
+{{/*
+What leaves this release's pods of a series of the kubelet: names of pods cannot be told from those of other releases,
+and Kubernetes cuts them short.
+*/}}
+{{- define "serving.rules.itsPods" -}}
+and on (namespace, pod) up{{ printf "{%s}" (include "serving.rules.own" .) }}
 {{- end -}}
 
 {{/* Matchers of requests that ask for something: neither health nor documentation, which load balancers poll. */}}
@@ -144,6 +152,9 @@ A budget of 10 percent cannot be burnt 14.4 times as fast as it may: nothing is 
 {{- end }}
 {{- if eq (int64 $values.autoscaling.min) (int64 $values.autoscaling.max) }}
 - autoscaling: min is max, so there is no alert on reaching it (ModelAutoscalerAtMaximum).
+{{- end }}
+{{- if not (contains "://" $values.prometheusRule.runbookUrl) }}
+- prometheusRule.runbookUrl: it is no URL, so the runbook_url of alerts is no link.
 {{- end }}
 {{- if gt (int64 $values.prometheusRule.speedup) 1 }}
 - prometheusRule.speedup: windows and waits are {{ int64 $values.prometheusRule.speedup }} times shorter than their names say; for tests alone.

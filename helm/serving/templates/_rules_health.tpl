@@ -21,7 +21,7 @@
     "summary" (printf "%s: {{ $value }} of at least %d pods have their model." $name $min)
     "description" "Fewer pods than autoscaling.min hold a model that can answer.")
   (dict "name" "ModelCrashLooping" "severity" "page"
-    "expr" (printf "max by (pod) (changes(process_start_time_seconds{%s}[%s])) >= 3\nor\ncount by (pod) (last_over_time(container_start_time_seconds{%s}[%s])) > 3" $own $hour (include "serving.rules.container" .) $hour)
+    "expr" (printf "max by (pod) (changes(process_start_time_seconds{%s}[%s])) >= 3\nor\ncount by (pod) (count by (pod, id) (last_over_time(container_start_time_seconds{%s,id!=\"\"}[%s]) %s)) > 3" $own $hour (include "serving.rules.container" .) $hour (include "serving.rules.itsPods" .))
     "summary" (printf "%s: {{ $labels.pod }} is started again and again." $name)
     "description" "Its container was started anew three times or more within an hour.")
   (dict "name" "ModelCanaryStalled" "severity" "ticket" "for" (mul (int64 $values.prometheusRule.canaryHours) 3600)
@@ -57,25 +57,29 @@ rules:
   {{- end }}
 {{- end -}}
 
-{{/* What pods use of their limits, by the kubelet's word, or else by their own. */}}
+{{/*
+What pods use of their limits, by the kubelet's word, or else by their own. The kubelet may be scraped twice, at cAdvisor
+and at /metrics/resource, which name no ids of containers, so its words are not added up.
+*/}}
 {{- define "serving.rules.resources" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
 {{- $limits := $values.resources.limits -}}
 {{- $own := include "serving.rules.own" . -}}
 {{- $container := include "serving.rules.container" . -}}
+{{- $its := include "serving.rules.itsPods" . -}}
 {{- $name := printf "%s/%s" .root.Release.Namespace .root.Release.Name -}}
 {{- $recent := include "serving.rules.time" (dict "root" .root "seconds" 300) -}}
 {{- $share := include "serving.rules.share" $values.slo.saturation.percent -}}
 {{- $alerts := list
   (dict "name" "ModelMemoryHigh" "severity" "page" "for" 300 "what" "memory" "limit" $limits.memory
-    "use" (printf "(\n  max by (pod) (container_memory_working_set_bytes{%s})\n  or\n  max by (pod) (process_resident_memory_bytes{%s})\n)" $container $own))
+    "use" (printf "(\n  max by (pod) (container_memory_working_set_bytes{%s} %s)\n  or\n  max by (pod) (process_resident_memory_bytes{%s})\n)" $container $its $own))
   (dict "name" "ModelDiskHigh" "severity" "ticket" "for" 300 "what" "disk" "limit" $values.scratchSize
     "use" (printf "max by (pod) (process_scratch_bytes{%s})" $own))
 -}}
 {{- if $limits.cpu -}}
 {{- $alerts = append $alerts (dict "name" "ModelCpuHigh" "severity" "ticket" "for" 900 "what" "CPU" "limit" $limits.cpu
-    "use" (printf "(\n  sum by (pod) (rate(container_cpu_usage_seconds_total{%s}[%s]))\n  or\n  sum by (pod) (rate(process_cpu_seconds_total{%s}[%s]))\n)" $container $recent $own $recent)) -}}
+    "use" (printf "(\n  max by (pod) (rate(container_cpu_usage_seconds_total{%s}[%s]) %s)\n  or\n  sum by (pod) (rate(process_cpu_seconds_total{%s}[%s]))\n)" $container $recent $its $own $recent)) -}}
 {{- end -}}
 rules:
   {{- range $alerts }}

@@ -3,14 +3,16 @@ Multi-window, multi-burn-rate alerts (Google's SRE Workbook, chapter 5) on two o
 that Sloth uses, so that dashboards made for it work.
 
 Errors are the service's own; what callers did wrong is neither an error nor a request. Where nothing was asked there is
-no ratio, rather than NaN, which would stay in the average of 30 days.
+no ratio, rather than NaN, which would stay in the average of 30 days. An alert takes both many requests and several
+failures: one failure of a hundred requests is ten times the budget of 99.9 percent, and no reason to wake anybody.
 */}}
 {{- define "serving.rules.availability" -}}
 {{- $asked := include "serving.rules.asked" . -}}
 {{- $bad := printf "sum(rate(api_requests_total{%s,class=\"server\"}[WINDOW]))" $asked -}}
 {{- $all := printf "sum(rate(api_requests_total{%s,class!=\"client\"}[WINDOW]))" $asked -}}
 {{- $count := printf "sum(increase(api_requests_total{%s,class!=\"client\"}[WINDOW]))" $asked -}}
-{{- include "serving.rules.slo" (dict "root" .root "slo" "availability" "title" "Availability" "objective" .root.Values.slo.availability.objective "bad" $bad "all" $all "count" $count "what" "requests fail") -}}
+{{- $failures := printf "sum(increase(api_requests_total{%s,class=\"server\"}[WINDOW]))" $asked -}}
+{{- include "serving.rules.slo" (dict "root" .root "slo" "availability" "title" "Availability" "objective" .root.Values.slo.availability.objective "bad" $bad "all" $all "count" $count "failures" $failures "what" "requests fail") -}}
 {{- end -}}
 
 {{- define "serving.rules.latency" -}}
@@ -20,7 +22,8 @@ no ratio, rather than NaN, which would stay in the average of 30 days.
 {{- $all := printf "sum(rate(api_request_duration_seconds_count{%s,route!=\"other\"}[WINDOW]))" $own -}}
 {{- $bad := printf "(%s - sum(rate(api_request_duration_seconds_bucket{%s,route!=\"other\",le=\"%s\"}[WINDOW])))" $all $own $le -}}
 {{- $count := printf "sum(increase(api_request_duration_seconds_count{%s,route!=\"other\"}[WINDOW]))" $own -}}
-{{- include "serving.rules.slo" (dict "root" .root "slo" "latency" "title" "Latency" "objective" .root.Values.slo.latency.objective "bad" $bad "all" $all "count" $count "what" (printf "answers take longer than %s s" $threshold)) -}}
+{{- $failures := printf "(%s - sum(increase(api_request_duration_seconds_bucket{%s,route!=\"other\",le=\"%s\"}[WINDOW])))" $count $own $le -}}
+{{- include "serving.rules.slo" (dict "root" .root "slo" "latency" "title" "Latency" "objective" .root.Values.slo.latency.objective "bad" $bad "all" $all "count" $count "failures" $failures "what" (printf "answers take longer than %s s" $threshold)) -}}
 {{- end -}}
 
 {{- define "serving.rules.slo" -}}
@@ -53,10 +56,12 @@ rules:
   {{- $burns := list }}
   {{- range include "serving.rules.burns" (dict "objective" $.objective "alert" $alert) | fromJsonArray }}
   {{- $limit := printf "(%v * %s)" .factor $budget }}
-  {{- $count := replace "WINDOW" (include "serving.rules.time" (dict "root" $root "seconds" .seconds)) $.count }}
+  {{- $window := include "serving.rules.time" (dict "root" $root "seconds" .seconds) }}
+  {{- $count := replace "WINDOW" $window $.count }}
+  {{- $failures := replace "WINDOW" $window $.failures }}
   {{- $long := printf "max without (sloth_window) (slo:sli_error:ratio_rate%s{%s} > %s)" .long $own $limit }}
   {{- $short := printf "max without (sloth_window) (slo:sli_error:ratio_rate%s{%s} > %s)" .short $own $limit }}
-  {{- $burns = append $burns (printf "(\n  %s\n  and\n  %s\n  and on ()\n  %s >= %v\n)" $long $short $count (int64 $root.Values.prometheusRule.minimumRequests)) }}
+  {{- $burns = append $burns (printf "(\n  %s\n  and\n  %s\n  and on ()\n  %s >= %v\n  and on ()\n  %s >= %v\n)" $long $short $count (int64 $root.Values.prometheusRule.minimumRequests) $failures (int64 $root.Values.prometheusRule.minimumFailures)) }}
   {{- end }}
   {{- if $burns }}
   {{- $description := printf "The error budget of the objective of %s percent does not last: {{ $value | humanizePercentage }} of all %s." (toJson $.objective) $.what }}

@@ -8,6 +8,7 @@
 {{- $hour := include "serving.rules.time" (dict "root" .root "seconds" 3600) -}}
 {{- $day := include "serving.rules.time" (dict "root" .root "seconds" 86400) -}}
 {{- $enough := printf "and on () sum(increase(api_requests_total{%s}[%s])) >= %v" $asked $hour (int64 .root.Values.prometheusRule.minimumRequests) -}}
+{{- $several := printf "and on () sum(increase(api_requests_total{%s,class=\"server\"}[%s])) >= %v" $asked $hour (int64 .root.Values.prometheusRule.minimumFailures) -}}
 {{- $errors := include "serving.rules.share" $slo.errors.ratio -}}
 {{- $clients := include "serving.rules.share" $slo.errors.clients -}}
 rules:
@@ -22,7 +23,7 @@ rules:
   {{- include "serving.rules.record" (dict "root" $root "name" "track:api_slow_answers:ratio_rate5m" "expr" $expr) | nindent 2 }}
   {{- $alert := dict "root" $root "severity" "page" "for" 300 }}
   {{- $_ := set $alert "name" "ModelErrorRatioHigh" }}
-  {{- $_ := set $alert "expr" (printf "release:api_errors:ratio_rate5m{%s} > %s\n%s" $own $errors $enough) }}
+  {{- $_ := set $alert "expr" (printf "release:api_errors:ratio_rate5m{%s} > %s\n%s\n%s" $own $errors $enough $several) }}
   {{- $_ := set $alert "summary" (printf "%s/%s fails more than %s percent of its requests." $root.Release.Namespace $root.Release.Name (toJson $slo.errors.ratio)) }}
   {{- $_ := set $alert "description" `{{ $value | humanizePercentage }} of the requests of the last five minutes failed by the service's own fault.` }}
   {{- include "serving.rules.alert" $alert | nindent 2 }}

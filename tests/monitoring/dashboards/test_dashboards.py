@@ -62,9 +62,23 @@ def test_queries_ask_for_what_there_is(rules: Rules, exposed: set[str]) -> None:
 
 def test_queries_are_of_the_chosen_release() -> None:
     for asked in queries():
-        for selector in re.findall(r"\{([^}]*)\}", asked.expr):
+        for name, selector in re.findall(r"(\w+)\{([^}]*)\}", asked.expr):
             assert 'namespace="$namespace"' in selector, asked
-            assert 'release="$release"' in selector or 'pod=~"$release-' in selector, asked
+            kubelets = name.startswith("container_") and "and on (namespace, pod) up{" in asked.expr
+            assert 'release="$release"' in selector or kubelets, asked
+
+
+def test_failures_are_shares_of_what_the_rules_count(rules: Rules) -> None:
+    recorded = next(
+        rule["expr"]
+        for group in rules("")["groups"]
+        for rule in group["rules"]
+        if rule.get("record") == "release:api_errors:ratio_rate5m"
+    )
+    drawn = next(asked.expr for asked in queries() if asked.panel == "Share of failed requests")
+    for variable, value in INSTEAD.items():
+        drawn = drawn.replace(variable, value)
+    assert re.findall(r"\{[^}]*\}", drawn) == re.findall(r"\{[^}]*\}", recorded)
 
 
 def test_queries_are_promql(program: str, tmp_path: Path) -> None:

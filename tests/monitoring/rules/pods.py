@@ -41,7 +41,9 @@ class Pod:
     Attributes:
         scrapes: how many there were.
         quiet: scrapes before the faults, in which it was as it should be.
+        calm: scrapes after the faults, in which it is so again.
         asked: requests of one route, right ones.
+        once: of the scrapes before the faults, where there were more or fewer requests then.
         client, server: requests that were refused.
         polls: readiness asked by a load balancer and answered with 503.
         seconds: share of the right answers by the bucket they fall in.
@@ -52,14 +54,18 @@ class Pod:
         age_days: of the model.
         starts: how often its process started in each hour.
         containers: how many containers the kubelet saw.
+        twice: whether the kubelet is also scraped at /metrics/resource, which names no ids of containers.
     """
 
     name: str = "battle-stable-1"
+    release: str = RELEASE
     track: str = "stable"
     version: str = "1"
     scrapes: int = 120
     quiet: int = 0
+    calm: int = 0
     asked: float = 60
+    once: float | None = None
     client: float = 0
     server: float = 0
     polls: float = 0
@@ -75,6 +81,7 @@ class Pod:
     age_days: float = 10
     starts: int = 0
     containers: int = 1
+    twice: bool = False
     keys: int = 1
     ids: int = 1
     memory: float | None = 300e6
@@ -84,7 +91,7 @@ class Pod:
 
     def series(self) -> Iterator[tuple[str, str]]:
         """Series and their samples."""
-        own = {"namespace": NAMESPACE, "release": RELEASE, "pod": self.name, "track": self.track}
+        own = {"namespace": NAMESPACE, "release": self.release, "pod": self.name, "track": self.track}
         model = {**own, "model": "battle", "version": self.version}
         yield series("up", own), gauge(int(self.up), self.scrapes)
         if self.up:
@@ -107,17 +114,16 @@ class Pod:
         route = "/predict/battle" if self.transport == "rest" else "ModelInfer"
         labels = {**model, "transport": self.transport, "route": route}
         for kind, rate in (("ok", self.asked), ("client", self.client), ("server", self.server)):
-            usual = self.asked if kind == "ok" else 0
+            usual = self._usual if kind == "ok" else 0
             yield series("api_requests_total", {**labels, "class": kind}), self._counter(rate, usual)
         health = {**model, "transport": "rest", "route": "/v2/health/ready", "class": "server"}
         yield series("api_requests_total", health), self._counter(self.polls, 0)
         upto = 0.0
         for edge in _EDGES:
             upto += self.seconds.get(edge, 0)
-            usual = self.asked
             bucket = series("api_request_duration_seconds_bucket", {**labels, "le": edge})
-            yield bucket, self._counter(self.asked * upto, usual)
-        yield series("api_request_duration_seconds_count", labels), self._counter(self.asked, self.asked)
+            yield bucket, self._counter(self.asked * upto, self._usual)
+        yield series("api_request_duration_seconds_count", labels), self._counter(self.asked, self._usual)
 
     def _model(self, model: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield series("model_info", model), gauge(1, self.scrapes)
@@ -134,8 +140,9 @@ class Pod:
         yield series("model_feedback_brier_sum", model), self._counter(0.1 * (self.right + self.wrong), 0)
 
     def _kubelet(self) -> Iterator[tuple[str, str]]:
-        for number in range(self.containers):
-            labels = {"namespace": NAMESPACE, "pod": self.name, "container": "server", "id": str(number)}
+        ids = [{"id": str(number)} for number in range(self.containers)]
+        for number, known in enumerate([*ids, {}] if self.twice else ids):
+            labels = {"namespace": NAMESPACE, "pod": self.name, "container": "server", **known}
             if self.memory is not None:
                 yield series("container_memory_working_set_bytes", labels), gauge(self.memory, self.scrapes)
             if self.cores is not None:
@@ -143,6 +150,10 @@ class Pod:
                 yield series("container_cpu_usage_seconds_total", labels), counts
             yield series("container_start_time_seconds", labels), gauge(number, self.scrapes)
 
+    @property
+    def _usual(self) -> float:
+        return self.asked if self.once is None else self.once
+
     def _counter(self, rate: float, usual: float) -> str:
-        quiet = [(self.quiet, usual)] if self.quiet else []
-        return counter([*quiet, (self.scrapes - self.quiet, rate)])
+        phases = [(self.quiet, usual), (self.scrapes - self.quiet - self.calm, rate), (self.calm, usual)]
+        return counter([(scrapes, each) for scrapes, each in phases if scrapes])

@@ -35,6 +35,7 @@ def complaint(
     folder: Path,
     *,
     interval_s: int = 60,
+    evaluated_s: int | None = None,
     true: str = "",
 ) -> str:
     """Whether exactly these alerts fire at the last scrape.
@@ -45,14 +46,16 @@ def complaint(
         pods: what was scraped.
         firing: names of alerts.
         folder: an empty one.
-        interval_s: time between two scrapes, and between two evaluations.
+        interval_s: time between two scrapes.
+        evaluated_s: time between two evaluations, if it is not the same; the last scrape has to be at one.
         true: an expression that has to be 1 for every series it has.
 
     Returns:
         What promtool says where they do not; nothing where they do.
     """
     given = list(pods)
-    found = [(name, values) for pod in given for name, values in pod.series()]
+    text = yaml.safe_dump(rules)
+    found = [(name, values) for pod in given for name, values in pod.series() if name.partition("{")[0] in text]
     scrapes = max((pod.scrapes for pod in given), default=120)
     test: dict[str, Any] = {
         "interval": f"{interval_s}s",
@@ -68,8 +71,8 @@ def complaint(
     if true:
         asked = {"expr": f"min({true})", "eval_time": f"{scrapes * interval_s}s"}
         test["promql_expr_test"] = [{**asked, "exp_samples": [{"labels": "{}", "value": 1}]}]
-    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
-    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{interval_s}s", "tests": [test]}
+    (folder / "rules.yaml").write_text(text)
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{evaluated_s or interval_s}s", "tests": [test]}
     (folder / "tests.yaml").write_text(yaml.safe_dump(whole))
     command = [program, "test", "rules", "tests.yaml"]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)

@@ -37,6 +37,14 @@ def outcomes(right: float, of: float) -> dict[str, Any]:
     return {"right": right * of / 2, "wrong": (1 - right) * of / 2}
 
 
+def burst(server: float, scrapes: int, *, days: int = 1, calm: int = 0, **changes: Any) -> list[Pod]:
+    """Two pods that fail for some minutes after quiet days, and are calm since; ten divides all the minutes."""
+    minutes = days * 1440 + scrapes + calm
+    quiet = minutes + -minutes % 10 - scrapes - calm
+    changes = {"once": 100, **changes}
+    return pods(quiet + scrapes + calm, quiet=quiet, calm=calm, asked=100 - server, server=server, **changes)
+
+
 DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
     "reference traffic": (pods(), set()),
     "half of the requests fail": (pods(asked=30, server=30), BURN | {"ModelErrorRatioHigh"}),
@@ -44,6 +52,14 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
     "4 % fail": (pods(asked=96, server=4), BURN),
     "0.2 % fail": (pods(asked=998, server=2), {"ModelAvailabilityBurnSlow"}),
     "0.05 % fail": (pods(asked=1999, server=1), set()),
+    "four fail of 240 in two hours": (
+        [replace(USUAL, asked=1, server=0.5, quiet=110, scrapes=120, calm=2), replace(OTHER, asked=1)],
+        set(),
+    ),
+    "seven fail of 240 in two hours": (
+        [replace(USUAL, asked=1, server=0.5, quiet=106, scrapes=120), replace(OTHER, asked=1)],
+        BURN | {"ModelErrorRatioHigh"},
+    ),
     "half fail of fewer than the guard asks for": (pods(asked=0.2, server=0.2), set()),
     "load balancers ask whether it is ready, and it is not": (pods(polls=60), set()),
     "a third is slow": (pods(seconds={"0.25": 0.7, "2.5": 0.3}), SLOW | {"ModelLatencyP95High"}),
@@ -76,6 +92,8 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
         pods(**outcomes(0.85, 40)),
         {"ModelAccuracyLow", "ModelAccuracyBelowOffline"},
     ),
+    "right in 88 % of so few outcomes that it may be more": (pods(**outcomes(0.88, 2)), set()),
+    "0.3 points less right than before, within the margin": (pods(**outcomes(OFFLINE - 0.003, 420)), set()),
     "always wrong in fewer outcomes than the guard asks for": (pods(**outcomes(0.0, 1)), set()),
     "nothing but draws": (pods(drawn=10), {"ModelAccuracyLow"}),
     "a pod cannot be scraped": (beside(Pod(name="battle-stable-3", up=False)), {"ModelTargetDown"}),
@@ -87,6 +105,10 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
     "the kubelet starts container after container": (
         beside(Pod(name="battle-stable-3", containers=5)),
         {"ModelCrashLooping"},
+    ),
+    "the kubelet starts a third container, and is scraped twice": (
+        beside(Pod(name="battle-stable-3", containers=3, twice=True)),
+        set(),
     ),
     "as many pods as there may be": (
         [Pod(name=f"battle-stable-{number}") for number in range(10)],
@@ -103,6 +125,14 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
     "keys of ids cannot be read": (beside(Pod(name="battle-stable-3", ids=0)), {"ModelKeysNotReloaded"}),
     "memory is short by the kubelet's word": (pods(memory=0.9 * 2**30), {"ModelMemoryHigh"}),
     "memory is short by the pod's own word": (pods(memory=None, resident=0.9 * 2**30), {"ModelMemoryHigh"}),
+    "memory is short in a pod whose name is cut": (
+        beside(Pod(name="battle-stab5x7kq", memory=0.9 * 2**30)),
+        {"ModelMemoryHigh"},
+    ),
+    "memory is short in a pod of a release whose name begins alike": (
+        beside(Pod(name="battle-stable-stable-1", release="battle-stable", memory=0.9 * 2**30)),
+        set(),
+    ),
     "disk is short": (pods(disk=60 * 2**20), {"ModelDiskHigh"}),
     "all of the CPU there is, without a limit": (pods(cores=8), set()),
 }
@@ -137,8 +167,68 @@ OTHERS: dict[str, tuple[list[Pod], set[str]]] = {
         pods(cores=0.6, memory=0.6e9, disk=0.6e8, age_days=1),
         {"ModelCpuHigh", "ModelMemoryHigh", "ModelDiskHigh"},
     ),
+    "40 % of each limit, and the kubelet is scraped twice": (
+        pods(cores=0.4, memory=0.4e9, disk=0.4e8, age_days=1, twice=True),
+        set(),
+    ),
     "40 % of each limit": (pods(cores=0.4, memory=0.4e9, disk=0.4e8, age_days=1), set()),
 }
+
+
+FAST_BURN, SLOW_BURN = {"ModelAvailabilityBurnFast"}, {"ModelAvailabilityBurnSlow"}
+BURSTS: dict[str, tuple[list[Pod], set[str]]] = {
+    # 14.4 and 6 times: the short window has to agree.
+    "half failed for two minutes until ten minutes ago": (burst(50, 2, calm=10), set()),
+    "half failed for hours until 40 minutes ago": (burst(50, 200, days=0, calm=40), SLOW_BURN),
+    # The long window has to agree.
+    "a tenth fails since six minutes": (burst(10, 6), set()),
+    "a fifth fails since six minutes": (burst(20, 6), FAST_BURN),
+    "1 % fails since an hour": (burst(1, 60), set()),
+    "1 % fails since four hours": (burst(1, 240, days=0), FAST_BURN | SLOW_BURN),
+    # 3 times and once: three days can say less than a day does where they had more requests.
+    "0.4 % fail since a day, after two of more requests": (
+        burst(0.4, 1440, days=2, once=1000),
+        SLOW_BURN,
+    ),
+    "0.4 % failed in the day until three hours ago, after two of more requests": (
+        burst(0.4, 1260, days=2, calm=180, once=1000),
+        set(),
+    ),
+    "0.2 % failed in the day until seven hours ago": (burst(0.2, 1020, days=0, calm=420), set()),
+    "0.2 % fail": (burst(0.2, 240, days=0), SLOW_BURN),
+    "0.05 % fail": (burst(0.05, 240, days=0), set()),
+    # A handful of failures is no burn, however few the requests are.
+    "one fails of 105 in six hours": (
+        [
+            replace(USUAL, scrapes=360, quiet=350, calm=9, asked=0.15, server=1),
+            replace(OTHER, scrapes=360, asked=0.15),
+        ],
+        set(),
+    ),
+    "two are late of 105 in six hours": (
+        [
+            replace(USUAL, scrapes=360, quiet=346, asked=0.15, seconds={"2.5": 1.0}),
+            replace(OTHER, scrapes=360, asked=0.15),
+        ],
+        set(),
+    ),
+    "ten are late of 105 in six hours": (
+        [
+            replace(USUAL, scrapes=360, quiet=290, asked=0.15, seconds={"2.5": 1.0}),
+            replace(OTHER, scrapes=360, asked=0.15),
+        ],
+        SLOW,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BURSTS)
+def test_both_windows_of_a_burn_have_to_agree(case: str, program: str, rules: Rules, tmp_path: Path) -> None:
+    given, firing = BURSTS[case]
+    burns = [group for group in rules("")["groups"] if group["name"].endswith((".availability", ".latency"))]
+    assert burns
+    # Burns have no wait, so that evaluations may be far apart.
+    assert promtool.complaint(program, {"groups": burns}, given, firing, tmp_path, evaluated_s=600) == ""
 
 
 @pytest.mark.parametrize("case", DEFAULT)
@@ -193,9 +283,9 @@ def test_every_rule_names_its_release_and_asks_for_it_alone(rules: Rules) -> Non
         for rule in group["rules"]:
             assert rule["labels"]["namespace"] == NAMESPACE
             assert rule["labels"]["release"] == RELEASE
-            for selector in re.findall(r"\{[^}]*\}", rule["expr"]):
-                asked = own in selector or (f'namespace="{NAMESPACE}",pod=~"{RELEASE}-' in selector)
-                assert asked, (rule, selector)
+            for name, selector in re.findall(r"(\w+)(\{[^}]*\})", rule["expr"]):
+                kubelets = name.startswith("container_") and f"and on (namespace, pod) up{{{own}}}" in rule["expr"]
+                assert own in selector or (kubelets and f'namespace="{NAMESPACE}"' in selector), (rule, selector)
 
 
 def test_burns_that_cannot_be_are_left_out(rules: Rules) -> None:

@@ -67,6 +67,16 @@ def test_a_runbook_has_its_parts(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_runbook_finds_refusals_in_the_log_and_says_what_a_lone_pod_costs(path: Path) -> None:
+    text = path.read_text()
+    for pattern in re.findall(r"grep (?:-E )?'(\"level\"[^']*)'", commands(text)):
+        # As bentos/logs.py writes what failed, and what was refused.
+        assert re.search(pattern, '"level":"error"'), pattern
+        assert re.search(pattern, '"level":"warning"'), pattern
+    assert ("kubectl delete pod" in text) == ("before its successor is ready" in " ".join(text.split()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_runbook_names_what_there_is(path: Path, rules: Rules, exposed: set[str]) -> None:
     text = path.read_text()
     recorded = {rule["record"] for group in rules("")["groups"] for rule in group["rules"] if "record" in rule}
