@@ -114,16 +114,16 @@ class Pod:
         route = "/predict/battle" if self.transport == "rest" else "ModelInfer"
         labels = {**model, "transport": self.transport, "route": route}
         for kind, rate in (("ok", self.asked), ("client", self.client), ("server", self.server)):
-            usual = self._usual if kind == "ok" else 0
-            yield series("api_requests_total", {**labels, "class": kind}), self._counter(rate, usual)
+            before, after = (self._once, self.asked) if kind == "ok" else (0, 0)
+            yield series("api_requests_total", {**labels, "class": kind}), self._counter(rate, before, after)
         health = {**model, "transport": "rest", "route": "/v2/health/ready", "class": "server"}
         yield series("api_requests_total", health), self._counter(self.polls, 0)
         upto = 0.0
         for edge in _EDGES:
             upto += self.seconds.get(edge, 0)
             bucket = series("api_request_duration_seconds_bucket", {**labels, "le": edge})
-            yield bucket, self._counter(self.asked * upto, self._usual)
-        yield series("api_request_duration_seconds_count", labels), self._counter(self.asked, self._usual)
+            yield bucket, self._counter(self.asked * upto, self._once, self.asked)
+        yield series("api_request_duration_seconds_count", labels), self._counter(self.asked, self._once, self.asked)
 
     def _model(self, model: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield series("model_info", model), gauge(1, self.scrapes)
@@ -151,9 +151,10 @@ class Pod:
             yield series("container_start_time_seconds", labels), gauge(number, self.scrapes)
 
     @property
-    def _usual(self) -> float:
+    def _once(self) -> float:
         return self.asked if self.once is None else self.once
 
-    def _counter(self, rate: float, usual: float) -> str:
-        phases = [(self.quiet, usual), (self.scrapes - self.quiet - self.calm, rate), (self.calm, usual)]
+    def _counter(self, rate: float, before: float, after: float | None = None) -> str:
+        after = before if after is None else after
+        phases = [(self.quiet, before), (self.scrapes - self.quiet - self.calm, rate), (self.calm, after)]
         return counter([(scrapes, each) for scrapes, each in phases if scrapes])

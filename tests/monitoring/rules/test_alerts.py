@@ -56,8 +56,8 @@ DEFAULT: dict[str, tuple[list[Pod], set[str]]] = {
         [replace(USUAL, asked=1, server=0.5, quiet=110, scrapes=120, calm=2), replace(OTHER, asked=1)],
         set(),
     ),
-    "seven fail of 240 in two hours": (
-        [replace(USUAL, asked=1, server=0.5, quiet=106, scrapes=120), replace(OTHER, asked=1)],
+    "ten fail of 240 in two hours": (
+        [replace(USUAL, asked=1, server=0.5, quiet=100, scrapes=120), replace(OTHER, asked=1)],
         BURN | {"ModelErrorRatioHigh"},
     ),
     "half fail of fewer than the guard asks for": (pods(asked=0.2, server=0.2), set()),
