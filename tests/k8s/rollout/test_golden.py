@@ -1,0 +1,118 @@
+"""Golden pairs: label, score and truth, of what both answered."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from k8s.rollout.api import Api
+from k8s.rollout.errors import Held, Unreachable
+from k8s.rollout.evidence import golden, versions
+from k8s.rollout.evidence.golden import Said
+from k8s.rollout.live import Pod
+from tests.k8s.rollout.conftest import ApiServer
+
+BATTLE: dict[str, Any] = {
+    "request": {"pokemon_a": "a", "pokemon_b": "b", "available_moves_a": ["x", "y"], "available_moves_b": ["u", "v"]},
+    "truth": {"replays": 100, "win_rates": [[0.9, 0.2], [0.6, 0.5]]},
+}
+TABULAR: dict[str, Any] = {"request": {"records": [{"age": 3}]}, "truth": {"outcome": "yes"}}
+
+
+def test_the_best_attack_is_best_against_the_best_reply() -> None:
+    assert golden.right_of(BATTLE, Said("y", 0.5))
+    assert not golden.right_of(BATTLE, Said("x", 0.9))
+    assert golden.right_of(TABULAR, Said("yes", 0.5))
+    assert not golden.right_of({**TABULAR, "truth": {"outcome": 3.0}}, Said("", 3.0))
+
+
+def test_pairs_of_what_both_answered() -> None:
+    answers: list[tuple[Said | str, Said | str]] = [
+        (Said("y", 0.5, "1"), Said("y", 0.6, "2")),
+        (Said("y", 0.5, "1"), Said("x", 0.2, "2")),
+        (Said("x", 0.5, "1"), Said("y", 0.5, "2")),
+        ("no", Said("x", 0.9, "2")),  # what stable does not answer says nothing
+        (Said("y", 0.5, "1"), "422"),
+    ]
+    found = golden.judge([BATTLE] * 5, answers)
+    pairs = found.golden.pairs
+    assert (pairs.pairs, pairs.flips) == (3, 2)
+    assert pairs.difference_sum == pytest.approx(0.1 - 0.3)
+    assert pairs.difference_squares == pytest.approx(0.01 + 0.09)
+    assert (found.golden.stable_only_right, found.golden.canary_only_right) == (1, 1)
+    assert (found.refused, found.sentence, found.versions) == (1, "422", frozenset({"2"}))
+
+
+def test_stable_that_answers_nothing_is_no_evidence() -> None:
+    with pytest.raises(Unreachable, match="none of its 1"):
+        golden.judge([BATTLE], [("refused", Said("y", 1.0))])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"label": "yes", "probabilities": {"no": 0.2, "yes": 0.8}}, Said("yes", 0.8, "7")),
+        ({"label": "no", "probabilities": {"no": 0.7, "yes": 0.3}}, Said("no", 0.3, "7")),
+        ({"label": "b", "probabilities": {"a": 0.2, "b": 0.5, "c": 0.3}}, Said("b", 0.5, "7")),
+        ({"value": 4.5}, Said("", 4.5, "7")),
+    ],
+)
+def test_answers_of_tabular_models(row: dict[str, Any], said: Said) -> None:
+    assert golden.read({"predictions": [row], "model": {"name": "m", "version": "7"}}) == said
+
+
+def test_both_tracks_are_asked_under_a_mark(api: Api, server: ApiServer) -> None:
+    there = [Pod(name, track, name, 0, ready=True, trouble=None) for name, track in (("s", "stable"), ("c", "canary"))]
+    base = "/api/v1/namespaces/models/pods/{}:{}/proxy{}"
+    text = json.dumps({"format": 1, "requests": [BATTLE]}).encode()
+    server.answers[base.format("s", 3002, "/golden")] = (200, gzip.compress(text))
+    for name, version in (("s", "1"), ("c", "2")):
+        given = json.dumps({"mark": f"mark-of-{name}", "header": "x-pdx-cohort", "expires": 1}).encode()
+        server.answers[base.format(name, 3002, "/mark/golden")] = (200, given)
+        said = {"recommended_move": "y", "win_probability": 0.5, "model": {"name": "m", "version": version}}
+        server.answers[base.format(name, 3000, "/predict/battle")] = (200, json.dumps(said).encode())
+    rows = golden.rows(api, there[0])
+    assert rows == [BATTLE]
+    found = golden.compare(api, there[0], there[1], rows)
+    assert found.versions == frozenset({"2"})
+    marks = {path: headers.get("x-pdx-cohort") for method, path, headers, _ in server.asked if method == "POST"}
+    assert set(marks.values()) == {"mark-of-s", "mark-of-c"}
+
+
+def contract(version: str, against: str | None, model: str = "battle") -> bytes:
+    expectation = {
+        "against_version": against, "pairs": 50_000, "flip_rate": 0.01,
+        "mean_score_shift": 0.001, "score_shift_variance": 0.01,
+    }  # fmt: skip
+    whole = {"name": model, "version": version, "task": "binary", "expectation": expectation if against else None}
+    return json.dumps(whole).encode()
+
+
+@pytest.fixture
+def versioned(api: Api, server: ApiServer) -> Any:
+    def of(name: str, said: bytes) -> versions.Version:
+        server.answers[f"/api/v1/namespaces/models/pods/{name}:3002/proxy/contract"] = (200, said)
+        return versions.of(api, [Pod(name, "canary", name, 0, ready=True, trouble=None)], "canary")
+
+    return of
+
+
+def test_the_expectation_is_of_what_stable_runs(versioned: Any) -> None:
+    stable = versioned("s", contract("1", None))
+    found = versions.expected(stable, versioned("c", contract("2", "1")))
+    assert found is not None
+    assert found.flip_rate == 0.01
+    assert versions.expected(stable, versioned("n", contract("2", None))) is None
+    with pytest.raises(Held, match="against version 0, and stable runs version 1"):
+        versions.expected(stable, versioned("o", contract("2", "0")))
+    with pytest.raises(Held, match="holds the model other"):
+        versions.expected(stable, versioned("m", contract("2", "1", "other")))
+
+
+def test_pods_of_two_versions_are_none(api: Api, server: ApiServer) -> None:
+    there = [Pod(name, "canary", name, 0, ready=True, trouble=None) for name in ("a", "b")]
+    for name in ("a", "b"):
+        server.answers[f"/api/v1/namespaces/models/pods/{name}:3002/proxy/contract"] = (200, contract(name, None))
+    with pytest.raises(Unreachable, match="a, b"):
+        versions.of(api, there, "canary")
