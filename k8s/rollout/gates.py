@@ -1,0 +1,246 @@
+"""What has to hold before the next revision: pods, routes, golden pairs, and evidence interval by interval."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final
+
+from k8s.rollout import opening
+from k8s.rollout.analysis import Analysis, Outcome, Reading
+from k8s.rollout.collect import Collector, trouble_of
+from k8s.rollout.errors import Held, Unreachable
+from k8s.rollout.evidence import pods
+from k8s.rollout.evidence.gateway import PRESETS, Gateway, Prometheus
+from k8s.rollout.live import Pod, image_of
+from k8s.rollout.plan import Changes, Gate, Revision
+from k8s.rollout.watch import require_ours
+from k8s.rollout.work import Failed, TimedOut, Work
+
+_POLL_S: Final = 2.0
+_ROUTED_S: Final = 90.0
+_SETTLED: Final = 4
+"""Looks after which requests that still come to a track of weight 0 come past the gateway."""
+
+
+class Gates:
+    """The gates of one rollout.
+
+    Args:
+        work: of the driver.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._analysis: Analysis | None = None
+        self._readings: list[Reading] = []
+
+    def wait(self, revision: Revision) -> None:
+        """Wait until the next revision may come.
+
+        Raises:
+            Failed: the new version is worse, or does not run.
+            TimedOut: there is no verdict, or no data.
+            Held: something is not as the driver made it.
+        """
+        gates: dict[Gate, Callable[[Revision], None]] = {
+            Gate.GOLDEN: self._golden,
+            Gate.READY: self._ready,
+            Gate.EVIDENCE: self._evidence,
+            Gate.PASS: self._evidence,
+            Gate.ROUTED: self._routed,
+        }
+        if revision.gate in gates:
+            gates[revision.gate](revision)
+
+    def _until(self, why_not: Callable[[], str | None], minutes: float) -> str | None:
+        """Poll; returns the last reason where the time is out, and None where there is no reason left."""
+        deadline = time.monotonic() + minutes * 60
+        shown = ""
+        while True:
+            try:
+                reason = why_not()
+            except Unreachable as error:
+                reason = str(error)
+            if reason is None or time.monotonic() > deadline:
+                return reason
+            if reason != shown:
+                self._waits(reason)
+                shown = reason
+            self._work.sleep(_POLL_S)
+
+    def _waits(self, reason: str) -> None:
+        self._work.record.steps[-1].sentence = f"Waits: {reason}."
+        self._work.say(f"  waits: {reason}")
+        with suppress(Unreachable):
+            self._work.save()
+
+    def _ready(self, revision: Revision) -> None:
+        """Both tracks wholly there; what keeps the new image from that is its own failure."""
+        work = self._work
+        require_ours(work)
+        made = work.made()
+        wanted = {track: made.object("Deployment", work.live.name(track)) for track in ("canary", "stable")}
+        images = {track: image_of(deployment) for track, deployment in wanted.items() if deployment is not None}
+        blamed = {"canary", "stable"} if _stable_rolls(revision) else {"canary"}
+        late = ""
+
+        def why_not() -> str | None:
+            nonlocal late
+            there = work.live.pods()
+            trouble = trouble_of(there) or _trouble_of_roll(there, revision)
+            if trouble:
+                raise Failed(f"The new version does not run: {trouble}.")
+            reasons = ((track, work.live.unready(track, images[track])) for track in images)
+            late, reason = next(((track, reason) for track, reason in reasons if reason), ("", None))
+            return reason
+
+        reason = self._until(why_not, work.options.ready_minutes)
+        if reason is not None:
+            said = f"After {work.options.ready_minutes:g} minutes {reason}."
+            raise Failed(said) if late in blamed else TimedOut(said)
+
+    def _golden(self, revision: Revision) -> None:
+        """The canary runs; is it the version it should be, and does it answer what is known?"""
+        self._ready(revision)
+
+        def unanswered() -> None:
+            self._analysis = opening.analysis(self._work)
+
+        reason = self._until(unanswered, self._work.options.wait_minutes)
+        if reason is not None:
+            raise TimedOut(f"After {self._work.options.wait_minutes:g} minutes: {reason}")
+        self._keep()
+        self._verdict()
+
+    def _routed(self, revision: Revision) -> None:
+        """The gateway has the weights, and the track that is left gets no more requests."""
+        work = self._work
+        require_ours(work)
+        reason = self._until(lambda: work.live.unrouted(work.made()), _ROUTED_S / 60)
+        if reason is not None:
+            raise TimedOut(f"After {_ROUTED_S:g} s {reason}.")
+        left = "canary" if revision.weight == 0 else "stable"
+        before = pods.read(work.api, work.live.pods())
+        for _ in range(_SETTLED):
+            work.sleep(work.options.interval)
+            after = pods.read(work.api, work.live.pods())
+            asked = pods.counts(list(getattr(pods.grown(before, after), left)), self._threshold()).requests
+            if asked == 0 or math.isnan(asked):
+                return
+            before = after
+        work.say(f"  {left} still gets requests, which come past the gateway")
+
+    def _threshold(self) -> float:
+        return float(self._work.made().values["slo"]["latency"]["threshold"])
+
+    def _evidence(self, revision: Revision) -> None:
+        work, analysis = self._work, self._known()
+        made = work.made()
+        reason = self._until(lambda: work.live.unrouted(made), _ROUTED_S / 60)
+        if reason is not None:
+            raise TimedOut(f"After {_ROUTED_S:g} s {reason}.")
+        asked = (
+            Gateway(
+                Prometheus(work.api, work.options.prometheus),
+                PRESETS[work.options.gateway],
+                work.api.namespace,
+                work.record.release,
+            )
+            if work.options.prometheus
+            else None
+        )
+        collector = Collector(work.api, work.live, asked, self._threshold(), work.record.versions)
+        analysis.begin_step(revision.weight)
+        collector.look()
+        heard = time.monotonic()
+        step = work.record.steps[-1]
+        while True:
+            work.sleep(work.options.interval)
+            try:
+                require_ours(work)
+                if self._one(collector, revision):
+                    heard = time.monotonic()
+                self._keep()
+            except Unreachable as error:
+                analysis.add_gap()
+                step.sentence = f"Waits: {error}"
+                work.say(f"  no data: {error}")
+            self._verdict()
+            asked_canary = step.requests["canary"] > 0 or revision.weight == 0
+            passed = revision.gate is not Gate.PASS or analysis.verdict() is Outcome.PASS
+            if asked_canary and passed and analysis.may_advance():
+                return
+            if time.monotonic() - heard > work.options.wait_minutes * 60:
+                raise TimedOut(f"There was no data for {work.options.wait_minutes:g} minutes: {step.sentence}")
+            if work.overdue():
+                raise TimedOut(f"There was no verdict within {work.options.max_minutes:g} minutes.")
+
+    def _one(self, collector: Collector, revision: Revision) -> bool:
+        """One interval; returns whether anything was to be seen in it."""
+        work, analysis, step = self._work, self._known(), self._work.record.steps[-1]
+        look = collector.look()
+        if look.trouble:
+            raise Failed(f"The new version does not run: {look.trouble}.")
+        if look.interval is None:
+            analysis.add_gap()
+            step.sentence = f"Waits: {look.missing}."
+            work.say(f"  no data: {look.missing}")
+            return False
+        step.requests["stable"] += look.interval.stable.requests
+        step.requests["canary"] += look.interval.canary.requests
+        counted = analysis.add(look.interval)
+        if look.pairs is not None and work.options.shadow > 0 and work.options.pairs:
+            analysis.add_pairs(look.pairs)
+        step.intervals += counted
+        step.sentence = "Collects evidence." if counted else "Warms up, or the interval was no evidence."
+        busy = look.interval.canary.requests if revision.weight else look.interval.stable.requests
+        if not busy:
+            step.sentence = "Waits: no request came."
+        work.say(
+            f"  {look.interval.seconds:4.0f} s: stable {look.interval.stable.requests:.0f} requests, "
+            f"{look.interval.stable.errors:.0f} errors; canary {look.interval.canary.requests:.0f}, "
+            f"{look.interval.canary.errors:.0f}"
+        )
+        return bool(busy)
+
+    def _known(self) -> Analysis:
+        """The analysis, also of a driver before this one."""
+        if self._analysis is None:
+            state = self._work.record.analysis
+            if state is None:
+                raise Held("The record has no state of the statistics: abort, and start again.")
+            self._analysis = Analysis.from_json(state)
+        return self._analysis
+
+    def _keep(self) -> None:
+        analysis = self._known()
+        self._work.record.analysis = analysis.to_json()
+        self._readings = analysis.readings()
+        self._work.record.steps[-1].readings = [shown(each) for each in self._readings]
+        self._work.save()
+
+    def _verdict(self) -> None:
+        failed = [each for each in self._readings if each.outcome is Outcome.FAIL]
+        if failed:
+            raise Failed("; ".join(f"{each.check}: {each.sentence}" for each in failed) + ".")
+
+
+def shown(reading: Reading) -> dict[str, Any]:
+    """A reading of JSON's own types; a bound that is infinite is none."""
+    found = {
+        key: opening.finite(value) if isinstance(value, float) else value for key, value in asdict(reading).items()
+    }
+    return {**found, "outcome": reading.outcome.value}
+
+
+def _trouble_of_roll(there: list[Pod], revision: Revision) -> str:
+    """While stable takes the new image its pods are the new version's too."""
+    if not _stable_rolls(revision):
+        return ""
+    return next((pod.trouble for pod in there if pod.track == "stable" and pod.trouble), "") or ""
+
+
+def _stable_rolls(revision: Revision) -> bool:
+    return revision.changes is Changes.PODS and "image" in revision.values
