@@ -15,6 +15,8 @@ RUN --mount=type=secret,id=pip,target=/run/secrets/pip.conf --mount=type=secret,
     && /app/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app/venv/lib \
     && printf '%s\n' "import os, signal; os.getpid() == 1 and signal.signal(signal.SIGTERM, lambda n, _: os._exit(128 + n))" \
         >"$(/app/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/first-process.pth" \
+    && printf '%s\n' '#!/app/venv/bin/python' 'from k8s.rollout.cli import main' 'main()' >/app/venv/bin/kubectl-canary \
+    && chmod 0755 /app/venv/bin/kubectl-canary \
     && chmod -R u=rwX,go=rX /app/venv
 
 FROM ${BASE} AS code
@@ -32,7 +34,7 @@ ENV HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app/src
 USER 65532:65532
-ENTRYPOINT ["/app/bin/helm"]
+ENTRYPOINT ["/app/venv/bin/kubectl-canary"]
 
 ARG VERSION=unknown
 ARG REVISION=unknown

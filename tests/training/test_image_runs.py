@@ -162,7 +162,9 @@ def test_training_image_stores_artifacts_in_s3_too(training: Unpacked) -> None:
 
 def test_rollout_image_has_its_programs_and_the_driver_s_packages(tmp_path: Path) -> None:
     image = unpacked(tmp_path, "rollout")
-    assert image.run("version", "--template", "{{.Version}}").startswith("v4.")
+    assert "abort" in image.run("--help")
+    assert "pods/proxy" in image.run("rbac")
+    assert image.run("version", "--template", "{{.Version}}", entrypoint=("/app/bin/helm",)).startswith("v4.")
     assert "clientVersion" in image.run("version", "--client", "--output=json", entrypoint=("/app/bin/kubectl",))
     image.run("-c", "import bentos, k8s, kubernetes, yaml", entrypoint=("/app/venv/bin/python",))
     assert not (image.root / "app/src/k8s/local").exists()
