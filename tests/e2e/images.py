@@ -19,6 +19,7 @@ from typing import Any, Final
 from k8s.images import base
 from k8s.local import paths
 from tests import bundles
+from tests.e2e.canary import golden
 from training.image_tool import choose
 
 REPOSITORY: Final = "localhost/predictiondex/e2e"
@@ -88,6 +89,14 @@ class Images:
 
         return self._once("faulty", make)
 
+    def failing(self, version: str, name: str, **environment: str) -> Image:
+        """A version whose server has a fault by its environment, such as ``PDX_FAULT_ERROR_RATIO="0.05"``.
+
+        The variables are the image's, so that of two tracks only the one that runs it has the fault.
+        """
+        given = {"PDX_FAULT_ALLOWED": "yes-this-is-a-test", **environment}
+        return self._once(name, lambda: self._with_layer(name, {"app/fault": name.encode()}, version, given))
+
     def forget(self) -> None:
         """Take the names from the builder's own store; what makes the next build quick stays."""
         tool = choose()
@@ -103,7 +112,16 @@ class Images:
 
     def _bundle(self, version: str) -> Path:
         folder = self._folder / f"bundle-{version}"
-        return folder if folder.exists() else bundles.write(folder, version=version, **bundles.watched())
+        if folder.exists():
+            return folder
+        # Of the same model: nothing of it may differ.
+        against = {"against_version": "1", "pairs": 50_000, "flip_rate": 0.0}
+        shift = {"mean_score_shift": 0.0, "score_shift_variance": 0.0}
+        expectation = {"expectation": {**against, **shift}} if version != "1" else {}
+        bundles.write(folder, version=version, **bundles.watched())
+        (folder / "golden.json.gz").write_bytes(golden.packed())
+        bundles.seal(folder, version=version, **bundles.watched(), **expectation)
+        return folder
 
     def _build(self, version: str) -> Image:
         archive = self._folder / f"{version}.tar"
@@ -125,8 +143,10 @@ class Images:
                     names += inner.getnames()
         return names
 
-    def _with_layer(self, name: str, files: Mapping[str, bytes]) -> Image:
-        under = self.version("1")
+    def _with_layer(
+        self, name: str, files: Mapping[str, bytes], version: str = "1", environment: Mapping[str, str] | None = None
+    ) -> Image:
+        under = self.version(version)
         layer = _layer(files)
         digest = hashlib.sha256(layer).hexdigest()
         reference = f"{REPOSITORY}:{name}-{digest[:12]}"
@@ -135,6 +155,7 @@ class Images:
             manifest = _manifest(old)
             configuration = json.loads(_file(old, manifest["Config"]).read())
             configuration["rootfs"]["diff_ids"].append(f"sha256:{digest}")
+            configuration["config"]["Env"] += [f"{key}={value}" for key, value in (environment or {}).items()]
             configuration.setdefault("history", []).append({"created_by": f"tests: {name}"})
             for each in manifest["Layers"]:
                 entry = tarfile.TarInfo(each)
