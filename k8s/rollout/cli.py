@@ -32,26 +32,27 @@ app.command("history")(looking.history)
 app.command("rbac")(looking.rbac)
 
 
+class _Stopped(BaseException):
+    """By Ctrl-C or SIGTERM. No KeyboardInterrupt, of which the parser of options makes an exit status of its own."""
+
+
 def _stop(_: int, __: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+    raise _Stopped
 
 
 def main() -> None:
     """Console script ``kubectl-canary``."""
     # A Job is ended by SIGTERM: as with Ctrl-C the Lease is given back, so that another driver need not wait for it.
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        app(prog_name="kubectl canary", standalone_mode=False)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
+        status = app(prog_name="kubectl canary", standalone_mode=False)
     except RolloutError as error:
         errors.print(str(error), markup=False)
         sys.exit(error.status)
-    except KeyboardInterrupt:
+    except _Stopped:
         errors.print("Stopped where it is: `kubectl canary resume` goes on, `kubectl canary abort` takes it out.")
-        sys.exit(130)
-    except typer.Abort:
         sys.exit(130)
     except Exception as error:
         show = getattr(error, "show", None)
@@ -59,6 +60,7 @@ def main() -> None:
             raise
         show()
         sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ class Record:
 
     @property
     def weight(self) -> int:
-        """Percent of the requests that the last revision gives the canary."""
-        return self.plan[self.place].weight if self.place >= 0 else 0
+        """Percent of the requests that the canary has by the last revision; none once the rollout has ended."""
+        return self.plan[self.place].weight if self.open and self.place >= 0 else 0
 
     def to_json(self) -> dict[str, Any]:
         """Of JSON's own types."""

@@ -295,7 +295,7 @@ class WorldsHelm(Helm):
     def run(self, *words: str, stdin: str | None = None) -> str:
         self.said.append(words)
         self._world.before(words)
-        if words[0] == "upgrade":
+        if words[0] == "upgrade" and "--dry-run=server" not in words:
             description = words[words.index("--description") + 1]
             self._world.upgrade(json.loads(stdin or "{}"), description, words)
         elif words[0] == "rollback":
