@@ -1,5 +1,7 @@
 """What every part of a driver at work needs: the cluster, the record, the Lease, and a voice."""
 
+import atexit
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -109,6 +111,7 @@ class Work:
         self.lease.check()
         if self._chart is None:
             folder = Path(tempfile.mkdtemp(prefix="kubectl-canary-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
             self._chart = chart.write(self.made().chart, folder / "chart")
         said = f"{self.record.name}: {wanted.name}"
         self.helm.upgrade(self.record.release, self._chart, wanted.values, description=said, force=force)
