@@ -5,6 +5,7 @@ interval that is judged. A series without a new sample, a NaN and a Prometheus t
 """
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from k8s.rollout.errors import Refused, Unreachable
 
 _S: Final = 10.0
 _WINDOW_S: Final = 120
+_ERROR: Final = re.compile(r"5\d\d")
+"""A status of HTTP; Traefik's label has gRPC's own one, of one or two digits, for requests of gRPC."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Preset:
 
 PRESETS: Final = {
     "traefik": Preset(
-        'traefik_service_requests_total{{service=~"{namespace}-{service}-(.+-)?(3000|3001)@.*"}}', "code", "instance"
+        'traefik_service_requests_total{{service=~"(.*-svc-)?{namespace}-{service}-[0-9a-z-]+@.*"}}', "code", "instance"
     )
 }
 
@@ -159,5 +162,5 @@ class Gateway:
             if math.isnan(grown) or grown < 0:
                 return Counts(math.nan, math.nan)
             asked += grown
-            failed += grown if named.get(self.preset.code, "").startswith("5") else 0.0
+            failed += grown if _ERROR.fullmatch(named.get(self.preset.code, "")) else 0.0
         return Counts(asked, failed)
