@@ -34,8 +34,9 @@ Series of one pod, S:
     model_input_bin_total, _ratio    two a bin: the inner edges + 2 of a number, the categories + 2 of others
     model_score_bin_total, _ratio    two a bin: the inner edges + 2
 
-A pod of the flagship, with its six watched columns and ten score bins, has no more than 600 with the process's own,
-about half of them of the API; tests/training/test_battle_watch.py counts them.
+A pod of the flagship, with its six watched columns and ten score bins, has no more than 600 with the process's own;
+tests/training/test_battle_watch.py counts them. Two columns of 188 categories each and ten score bins are 1,124, 256 of
+them of the API, beside the process's own.
 """
 
 import os
