@@ -65,8 +65,8 @@ class Driver:
     def start(self, image: Image, *words: str) -> subprocess.Popen[str]:
         """Begin a rollout in a process of its own."""
         command = self.words("start", "--image", image.reference, *FAST, *words)
-        out = (self.release.space.folder / f"driver-{time.monotonic_ns()}.log").open("w")
-        process = subprocess.Popen(command, stdout=out, stderr=out, text=True, env=_environment())
+        with (self.release.space.folder / f"driver-{time.monotonic_ns()}.log").open("w") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=out, text=True, env=_environment())
         self._running.append(process)
         return process
 
