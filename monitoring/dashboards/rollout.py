@@ -88,10 +88,10 @@ def made() -> Dashboard:
         .with_panel(
             lines(
                 "Pairs that were compared, and flips",
-                "Requests that the canary answered too; a flip is another answered class.",
+                "Requests that the canary answered too, 0 where none is copied; a flip is another answered class.",
                 [
-                    Query(f"sum(rate(shadow_pairs_total{{{OWN}}}[{RATE}]))", "pairs"),
-                    Query(f"sum(rate(shadow_flips_total{{{OWN}}}[{RATE}]))", "flips"),
+                    Query(f"sum(rate(shadow_pairs_total{{{OWN}}}[{RATE}])) or on () vector(0)", "pairs"),
+                    Query(f"sum(rate(shadow_flips_total{{{OWN}}}[{RATE}])) or on () vector(0)", "flips"),
                 ],
                 "short",
             )

@@ -51,5 +51,6 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     metrics = Metrics()
     metrics.bind(core.contract)
     metrics.watch_scratch(lambda: 0)
+    metrics.shadow_pair("2", flipped=False, difference=0.0)
     lines = metrics.expose()[0].decode().splitlines()
     return {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}

@@ -117,7 +117,7 @@ def test_the_chart_ships_them_and_alerts_name_them(tmp_path: Path) -> None:
     }
     chart = Chart(helm, tmp_path)
     values = with_image(grafana=grafana, prometheusRule={"enabled": True})
-    shipped = chart.one("ConfigMap", values)
+    (shipped,) = (each for each in chart.manifests(values) if each["metadata"]["name"] == "battle-grafana")
     assert shipped["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "team": "duels"}.items()
     assert {name: json.loads(text) for name, text in shipped["data"].items()} == {
         f"predictiondex-{name}": json.loads(text) for name, text in generator.texts().items()
