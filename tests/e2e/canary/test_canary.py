@@ -119,6 +119,7 @@ def test_errors_come_out(made: Made, images: Images, measured: Measured) -> None
     assert "errors" in record["sentence"] or "golden" in record["sentence"]
 
 
+@pytest.mark.full
 def test_a_driver_that_is_killed_in_an_upgrade_is_resumed(made: Made, images: Images, measured: Measured) -> None:
     driver = made("killed")
     release, new = driver.release, images.version("2")
@@ -141,6 +142,7 @@ def test_a_driver_that_is_killed_in_an_upgrade_is_resumed(made: Made, images: Im
     assert live(release) == (new.reference, None, 0)
 
 
+@pytest.mark.full
 def test_two_drivers_an_abort_and_a_hand(made: Made, images: Images, measured: Measured) -> None:
     """A second driver is refused, an abort goes through the first, and a change by hand stops the next rollout."""
     driver = made("hands")
