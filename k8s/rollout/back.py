@@ -5,6 +5,7 @@ from typing import Final
 
 from k8s.rollout import release
 from k8s.rollout.errors import Refused, Unreachable
+from k8s.rollout.live import image_of
 from k8s.rollout.plan import Changes, Gate, Revision, gone, hundred
 from k8s.rollout.record import ROLLED_BACK, now
 from k8s.rollout.work import Work
@@ -33,9 +34,7 @@ def abort(work: Work, reason: str) -> None:
         )
     target = record.helm.get("0", record.before)
     if reached > all_canary:
-        work.say("  stable gets its old image back")
-        work.rollback(record.helm[str(all_canary)], force=True)
-        _until_stable(work, record.stable_image)
+        _old_stable(work, record.helm[str(all_canary)])
     newest = work.newest()
     if newest.number != target or newest.status != release.DEPLOYED or work.live.differences(newest):
         work.say(f"  back to revision {target}: weight 0")
@@ -67,6 +66,20 @@ def clean(work: Work) -> None:
     work.upgrade(Revision("canary gone", Changes.PODS, Gate.DONE, 0, gone()), force=True)
     record.kept_until = 0.0
     work.write()
+
+
+def _old_stable(work: Work, number: int) -> None:
+    """Give stable its old image where it does not run it, and wait for it where the canary has the traffic.
+
+    Someone may have gone back by hand already: the revision with all traffic on the canary would undo that.
+    """
+    image = work.record.stable_image
+    deployment = work.live.find("Deployment", work.live.name("stable"))
+    if deployment is None or image_of(deployment) != image:
+        work.say("  stable gets its old image back")
+        work.rollback(number, force=True)
+    if work.live.weight(work.made()):
+        _until_stable(work, image)
 
 
 def _until_stable(work: Work, image: str) -> None:

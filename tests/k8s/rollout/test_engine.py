@@ -295,6 +295,42 @@ def test_what_a_person_changes_is_noticed(
     rolled_back(world)
 
 
+def test_an_abort_after_a_rollback_by_hand_moves_no_traffic(driver: Driver, world: World) -> None:
+    """While stable takes the new image someone goes back to R0: the canary has no requests, and gets none again."""
+
+    def kill(words: tuple[str, ...]) -> None:
+        if world.image("stable") == NEW:
+            raise Killed
+
+    world.half = kill
+    with pytest.raises(Killed):
+        driver.start(QUICK)
+    world.half = lambda _: None
+    by_rollback(world)
+    written = len(world.writes)
+    driver.with_work(driver.record, by_abort)
+    rolled_back(world)
+    assert {(weight, stable) for weight, stable, _ in world.writes[written:]} == {(0, OLD)}
+
+
+def test_a_rollback_by_hand_while_pods_start_is_noticed(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unready = Live.unready
+
+    def slow(self: Live, track: str, image: str) -> str | None:
+        if (track, image) == ("stable", NEW):
+            if world.image("stable") == NEW:
+                by_rollback(world)
+            return "its pods start"
+        return unready(self, track, image)
+
+    monkeypatch.setattr(Live, "unready", slow)
+    with pytest.raises(Held, match="Someone made revision"):
+        driver.start(QUICK)
+    assert world.weight() == 0
+
+
 def test_a_driver_at_work_hears_of_an_abort(driver: Driver, world: World) -> None:
     def hear(line: str, mine: Work) -> None:
         if "s: stable" in line:
