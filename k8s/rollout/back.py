@@ -28,6 +28,7 @@ def abort(work: Work, reason: str) -> None:
     all_canary = hundred(record.plan)
     reached = max(record.place, -1 if record.moving is None else record.moving)
     if reached >= all_canary + 2:
+        work.records.ask(record, None)
         raise Refused(
             f"{record.release} has been promoted: stable runs {record.image} and has all traffic. Finish with "
             f"`kubectl canary resume {record.release}`, and roll out {record.stable_image} to go back."

@@ -18,7 +18,7 @@ from k8s.rollout.lease import Lease
 from k8s.rollout.live import Live
 from k8s.rollout.options import OnTimeout, Options
 from k8s.rollout.prepare import prepare
-from k8s.rollout.record import Record, Records
+from k8s.rollout.record import ROLLED_BACK, Record, Records
 from k8s.rollout.work import Work
 
 _ANSWER_S: Final = 180.0
@@ -139,6 +139,9 @@ def abort(
     if lease.driver(api, name) is not None:
         records.ask(record, "abort")
         if _done_by_another(api, records, voice):
+            record = records.newest()
+            if record.state != ROLLED_BACK:
+                raise Refused(f"{record.name} has ended: {record.state}. {record.sentence}")
             voice.answer(show.as_json(records.newest()), f"{record.name} is rolled back.")
             return
     tool = helm(api, program, kubeconfig, context)
@@ -157,9 +160,12 @@ def _done_by_another(api: Api, records: Records, voice: Voice) -> bool:
     voice.say("  the driver at work is asked")
     deadline = time.monotonic() + _ANSWER_S
     while time.monotonic() < deadline:
+        refused = not records.asked(records.newest())
         record = records.newest()
         if not record.open:
             return True
+        if refused:
+            raise Refused(f"The driver at work is past the point of going back: stable runs {record.image} already.")
         if lease.driver(api, record.release) is None:
             return False
         time.sleep(_POLL_S)

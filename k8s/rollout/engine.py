@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from k8s.rollout import back, deploy, release
-from k8s.rollout.errors import Held, RolledBack, RolloutError, Taken, Unreachable
+from k8s.rollout.errors import Held, Refused, RolledBack, RolloutError, Taken, Unreachable
 from k8s.rollout.gates import Gates
 from k8s.rollout.options import OnTimeout
 from k8s.rollout.plan import Gate
@@ -45,7 +45,7 @@ class Engine:
             record.state, record.sentence = RUNNING, ""
             if resumed:
                 self._recover()
-            self._go()
+            self._to_the_end()
         except (Failed, Asked) as error:
             self._abort(str(error))
         except TimedOut as error:
@@ -54,6 +54,16 @@ class Engine:
             self._hold(f"The time is out: {error} {ways(work)}")
         except Held as error:
             self._hold(str(error))
+
+    def _to_the_end(self) -> None:
+        while True:
+            try:
+                return self._go()
+            except Asked as error:
+                try:
+                    self._abort(str(error))
+                except Refused as refused:
+                    self._work.say(f"  {refused}")
 
     @property
     def _last_evidence(self) -> int:

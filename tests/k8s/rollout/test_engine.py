@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from k8s.rollout import analysis, back, engine, gates, prepare, work
+from k8s.rollout import analysis, back, commands, engine, gates, prepare, work
 from k8s.rollout.analysis import Plan
 from k8s.rollout.api import Api
 from k8s.rollout.engine import Engine
@@ -298,7 +298,7 @@ def test_what_a_person_changes_is_noticed(
 def test_an_abort_after_a_rollback_by_hand_moves_no_traffic(driver: Driver, world: World) -> None:
     """While stable takes the new image someone goes back to R0: the canary has no requests, and gets none again."""
 
-    def kill(words: tuple[str, ...]) -> None:
+    def kill(_: tuple[str, ...]) -> None:
         if world.image("stable") == NEW:
             raise Killed
 
@@ -341,6 +341,61 @@ def test_a_driver_at_work_hears_of_an_abort(driver: Driver, world: World) -> Non
         driver.start()
     rolled_back(world)
     assert Records(driver.api, "battle").asked(driver.record) == ""
+
+
+def test_an_abort_that_comes_too_late_stops_nothing(driver: Driver, world: World) -> None:
+    heard: list[str] = []
+
+    def hear(line: str, mine: Work) -> None:
+        if "0 %, nothing copied" in line:
+            mine.records.ask(mine.record, "abort")
+        if "has been promoted" in line:
+            heard.append(line)
+
+    driver.hear = hear
+    driver.start(QUICK)
+    promoted(world)
+    assert len(heard) == 1
+    assert Records(driver.api, "battle").asked(driver.record) == ""
+
+
+def test_a_refused_abort_is_not_asked_for_ever(driver: Driver, world: World) -> None:
+    def kill(_: tuple[str, ...]) -> None:
+        if world.image("stable") == NEW and world.weight() == 0:
+            raise Killed
+
+    world.half = kill
+    with pytest.raises(Killed):
+        driver.start(QUICK)
+    world.half = lambda _: None
+    Records(driver.api, "battle").ask(driver.record, "abort")
+    with pytest.raises(Refused, match="has been promoted"):
+        driver.with_work(driver.record, by_abort)
+    driver.resume()
+    promoted(world)
+
+
+def test_an_abort_says_what_the_driver_at_work_did(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, record = Records(driver.api, "battle"), driver.prepare().record
+    records.create(record)
+    monkeypatch.setattr(commands, "cluster", lambda *_: driver.api)
+    monkeypatch.setattr(commands, "_POLL_S", 0.01)
+    ask = Records.ask
+
+    def end(self: Records, asked: Record, word: str | None) -> None:
+        ask(self, asked, word)
+        record.state = state
+        self.save(record)
+
+    monkeypatch.setattr(Records, "ask", end)
+    with Lease(driver.api, "battle"):
+        state = "rolled back"
+        commands.abort("battle")
+        record.state = "running"
+        records.save(record)
+        state = "promoted"
+        with pytest.raises(Refused, match="promoted"):
+            commands.abort("battle")
 
 
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
