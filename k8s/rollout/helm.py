@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,20 +92,39 @@ class Helm:
         local = words[0] in {"show", "version"}
         command: Sequence[str] = [self._program, *words, *([] if local else self._options)]
         try:
-            done = subprocess.run(
-                command,
-                input=stdin,
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                capture_output=True,
-                text=True,
-                timeout=_S,
-                env={**os.environ, "HELM_DEBUG": "false"},
-                check=False,
-                # Ctrl-C is for the driver, which then says where it stopped; a helm in mid-upgrade finishes.
-                start_new_session=True,
-            )
+            with _stopped_afterwards():
+                done = subprocess.run(
+                    command,
+                    input=stdin,
+                    stdin=subprocess.DEVNULL if stdin is None else None,
+                    capture_output=True,
+                    text=True,
+                    timeout=_S,
+                    env={**os.environ, "HELM_DEBUG": "false"},
+                    check=False,
+                    # Ctrl-C is for the driver, which then says where it stopped; a helm in mid-upgrade finishes.
+                    start_new_session=True,
+                )
         except subprocess.TimeoutExpired:
             raise Unreachable(f"helm {words[0]} took more than {_S} s.") from None
         if done.returncode != 0:
             raise Unreachable(f"helm {words[0]} failed: {(done.stderr.strip() or done.stdout.strip())[-_TAIL:]}")
         return done.stdout
+
+
+@contextmanager
+def _stopped_afterwards() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM until the block's end: an exception in it would kill helm in mid-upgrade."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda it, _: came.append(it)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
