@@ -33,6 +33,8 @@ def abort(work: Work, reason: str) -> None:
             f"{record.release} has been promoted: stable runs {record.image} and has all traffic. Finish with "
             f"`kubectl canary resume {record.release}`, and roll out {record.stable_image} to go back."
         )
+    record.aborting = reason
+    work.write()
     target = record.helm.get("0", record.before)
     if reached > all_canary:
         _old_stable(work, record.helm[str(all_canary)])
@@ -47,6 +49,7 @@ def abort(work: Work, reason: str) -> None:
         record.steps[-1].ended = now()
         record.steps[-1].sentence = reason
     record.state, record.sentence, record.ended, record.moving = ROLLED_BACK, reason, now(), None
+    record.aborting = ""
     record.kept_until = time.time() + work.options.keep_minutes * 60 if "0" in record.helm else 0.0
     work.records.event(record, "CanaryRolledBack", f"{record.image} was taken out: {reason}", warning=True)
     work.write()

@@ -189,8 +189,8 @@ def _again(
         record = records.newest()
         if not record.open and not record.kept_until:
             raise Refused(f"{record.name} has ended: {record.state}. {record.sentence}")
-        if by_hand and not record.open:
-            raise Refused(f"{record.name} was rolled back and cannot be promoted: {record.sentence}")
+        if by_hand and (not record.open or record.aborting):
+            raise Refused(f"{record.name} was taken out and cannot be promoted: {record.aborting or record.sentence}")
         record.by_hand = record.by_hand or by_hand
         _drive(_work(api, tool, records, record, held, voice), voice, resumed=True)
 

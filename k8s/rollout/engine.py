@@ -43,6 +43,8 @@ class Engine:
             raise RolledBack(record.sentence)
         try:
             record.state, record.sentence = RUNNING, ""
+            if record.aborting:
+                self._abort(record.aborting)
             if resumed:
                 self._recover()
             self._to_the_end()

@@ -77,6 +77,7 @@ class Record:
         began, ended: UTC.
         events: what people should know, with its time.
         by_hand: whether a person asked for promotion without a pass.
+        aborting: why it is being taken out, from before the first step back until the last; empty otherwise.
         kept_until: seconds since 1970 until which a canary that was taken out is kept for a look; 0 for none.
     """
 
@@ -100,6 +101,7 @@ class Record:
     ended: str = ""
     events: list[list[str]] = field(default_factory=list)
     by_hand: bool = False
+    aborting: str = ""
     kept_until: float = 0.0
     expected: dict[str, Any] = field(default_factory=dict)
 

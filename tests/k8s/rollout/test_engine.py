@@ -398,6 +398,42 @@ def test_an_abort_says_what_the_driver_at_work_did(driver: Driver, monkeypatch: 
             commands.abort("battle")
 
 
+@pytest.mark.parametrize("moment", ["before", "half", "after"])
+@pytest.mark.parametrize("said", ["50 %", "stable takes the new image"])
+def test_killed_on_the_way_back_and_resumed(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch, moment: str, said: str
+) -> None:
+    def hear(line: str, mine: Work) -> None:
+        if said in line:
+            mine.records.ask(mine.record, "abort")
+
+    def kill(words: tuple[str, ...]) -> None:
+        if words[0] == "rollback":
+            raise Killed
+
+    def killed(self: WorldsHelm, release: str, revision: int, *, force: bool) -> None:
+        rollback(self, release, revision, force=force)
+        raise Killed
+
+    driver.hear = hear
+    rollback = WorldsHelm.rollback
+    if moment == "after":
+        monkeypatch.setattr(WorldsHelm, "rollback", killed)
+    else:
+        setattr(world, moment, kill)
+    with pytest.raises(Killed):
+        driver.start(QUICK)
+    driver.hear = lambda *_: None
+    Records(driver.api, "battle").ask(driver.record, None)  # a check that failed asks nobody either
+    monkeypatch.setattr(WorldsHelm, "rollback", rollback)
+    setattr(world, moment, lambda _: None)
+    with pytest.raises(RolledBack, match="A person asked"):
+        driver.resume()
+    rolled_back(world)
+    assert driver.record.state == "rolled back"
+    assert all(stable == OLD or weight == 100 for weight, stable, _ in world.writes), world.writes
+
+
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
     with pytest.raises(Refused, match="runs localhost/battle:v1 already"):
         prepare.prepare(driver.api, driver.helm, "battle", OLD, FAST, given_chart=None, say=print)
