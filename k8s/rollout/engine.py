@@ -97,7 +97,7 @@ class Engine:
         try:
             work.upgrade(wanted)
         except Unreachable as error:
-            record.current = max(release.history(work.api, record.release))
+            # The record stays as it is: ``resume`` takes a revision that was left failed one step back.
             raise Held(f"{error} {ways(work)}") from None
         self._made(place)
 
@@ -132,7 +132,7 @@ class Engine:
             record.current = newest.number
             self._made(record.moving)
             return
-        if newest.status in release.PENDING and newest.number == record.current + 1:
+        if newest.status in release.UNFINISHED and newest.number == record.current + 1:
             weight = work.live.weight(work.made())
             work.say(
                 f"  revision {newest.number} ({wanted.name}) was left half made, live weight {weight}: one step back"

@@ -22,6 +22,7 @@ Values = dict[str, Any]
 
 PENDING: Final = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 DEPLOYED: Final = "deployed"
+UNFINISHED: Final = PENDING | {"failed"}
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 

@@ -9,7 +9,7 @@ from k8s.rollout import analysis, back, commands, engine, gates, prepare, work
 from k8s.rollout.analysis import Plan
 from k8s.rollout.api import Api
 from k8s.rollout.engine import Engine
-from k8s.rollout.errors import Held, Refused, RolledBack
+from k8s.rollout.errors import Held, Refused, RolledBack, Unreachable
 from k8s.rollout.lease import Lease
 from k8s.rollout.live import Live
 from k8s.rollout.options import OnTimeout, Options
@@ -432,6 +432,28 @@ def test_killed_on_the_way_back_and_resumed(
     rolled_back(world)
     assert driver.record.state == "rolled back"
     assert all(stable == OLD or weight == 100 for weight, stable, _ in world.writes), world.writes
+
+
+@pytest.mark.parametrize("place", range(REVISIONS))
+def test_a_helm_that_failed_is_resumed(driver: Driver, world: World, place: int) -> None:
+    upgrades = 0
+
+    def fail(words: tuple[str, ...]) -> None:
+        nonlocal upgrades
+        upgrades += words[0] == "upgrade"
+        if upgrades == place + 1:
+            upgrades += 1
+            world.revisions[-1]["description"] = 'Upgrade "battle" failed: the webhook did not answer'
+            world._said("failed")
+            world._apply(world.revisions[-2]["objects"])  # nothing was written
+            raise Unreachable("helm upgrade failed: the webhook did not answer")
+
+    world.half = fail
+    with pytest.raises(Held, match="the webhook did not answer"):
+        driver.start(QUICK)
+    driver.resume()
+    promoted(world)
+    never_both(world)
 
 
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
