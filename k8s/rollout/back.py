@@ -67,9 +67,26 @@ def clean(work: Work) -> None:
             f"  the canary is kept for a look for {left / 60:.0f} minutes; Ctrl-C leaves it, `resume` takes it away"
         )
         work.sleep(left)
-    work.upgrade(Revision("canary gone", Changes.PODS, Gate.DONE, 0, gone()), force=True)
-    record.kept_until = 0.0
+    if _still_ours(work):
+        record.moving = len(record.plan) - 1
+        work.write()
+        work.upgrade(Revision("canary gone", Changes.PODS, Gate.DONE, 0, gone()), force=True)
+    record.kept_until, record.moving = 0.0, None
     work.write()
+
+
+def _still_ours(work: Work) -> bool:
+    """Whether the canary is still to be taken away: what someone deployed since is theirs."""
+    record, newest = work.record, work.newest()
+    if newest.number == record.current:
+        return True
+    mine = record.moving is not None and newest.number == record.current + 1
+    if mine and newest.status in release.UNFINISHED:
+        work.rollback(record.current, force=True)
+        return True
+    if not newest.description.startswith(f"{record.name}: "):
+        work.say(f"  revision {newest.number} was made since, so the canary is left to whoever made it")
+    return False
 
 
 def _old_stable(work: Work, number: int) -> None:

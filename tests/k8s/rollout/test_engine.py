@@ -456,6 +456,45 @@ def test_a_helm_that_failed_is_resumed(driver: Driver, world: World, place: int)
     never_both(world)
 
 
+def test_what_was_deployed_while_the_canary_was_kept_stays(driver: Driver, world: World) -> None:
+    kept = Options(**{**vars(QUICK), "keep_minutes": 60.0})
+    world.restarts[NEW] = 3
+
+    def hear(line: str, _: Work) -> None:
+        if "kept for a look" in line:
+            raise Killed
+
+    driver.hear = hear
+    with pytest.raises(Killed):
+        driver.start(kept)
+    driver.hear = lambda *_: None
+    world.deploy({"image": {"repository": "localhost/battle", "tag": "v3"}}, "Upgrade complete")
+    with pytest.raises(RolledBack):
+        driver.resume(kept_until=1.0)
+    assert world.image("stable") == "localhost/battle:v3"
+    assert len(world.revisions) == 3
+    assert driver.record.kept_until == 0
+    driver.prepare()
+
+
+@pytest.mark.parametrize("moment", ["before", "half"])
+def test_killed_while_the_canary_is_taken_away(driver: Driver, world: World, moment: str) -> None:
+    world.restarts[NEW] = 3
+
+    def kill(words: tuple[str, ...]) -> None:
+        if words[0] == "upgrade" and "canary gone" in " ".join(words):
+            raise Killed
+
+    setattr(world, moment, kill)
+    with pytest.raises(Killed):
+        driver.start(QUICK)
+    setattr(world, moment, lambda _: None)
+    with pytest.raises(RolledBack):
+        driver.resume(kept_until=1.0)
+    rolled_back(world)
+    assert world.revisions[-1]["status"] == "deployed"
+
+
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
     with pytest.raises(Refused, match="runs localhost/battle:v1 already"):
         prepare.prepare(driver.api, driver.helm, "battle", OLD, FAST, given_chart=None, say=print)
