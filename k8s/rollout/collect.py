@@ -115,12 +115,13 @@ class Collector:
 
 
 def trouble_of(there: list[Pod]) -> str:
-    """What is wrong with the canary's pods alone; where stable's have it too, the cause is not the new version."""
-    found: dict[str, list[str]] = {"stable": [], "canary": []}
-    for pod in there:
-        if pod.trouble and pod.track in found:
-            found[pod.track].append(pod.trouble)
-    return found["canary"][0] if found["canary"] and not found["stable"] else ""
+    """What is wrong with the canary's pods alone; where stable's have it too, the cause is not the new version.
+
+    A pod of stable that takes requests again has come over it, and stands for nothing the canary has now.
+    """
+    if any(pod.trouble and not pod.ready for pod in there if pod.track == "stable"):
+        return ""
+    return next((pod.trouble for pod in there if pod.track == "canary" and pod.trouble), "")
 
 
 def traffic(api: Api, live: Live, threshold: float, seconds: float) -> tuple[float, float, float]:

@@ -54,11 +54,13 @@ class Live:
         api: the cluster.
         release: its name.
         chart: name of the chart, which the labels hold.
+        since: UTC, as the API server writes it; how a container ended before is no trouble. Empty counts all.
     """
 
     api: Api
     release: str
     chart: str = "serving"
+    since: str = ""
     _routes: dict[str, bool] = field(default_factory=dict)
 
     def name(self, track: str) -> str:
@@ -90,7 +92,7 @@ class Live:
         """Its pods, without those that are about to go."""
         selector = f"app.kubernetes.io/instance={self.release},app.kubernetes.io/name={self.chart},track"
         found = self.api.items(self.api.core("pods"), selector)
-        return [_pod(each) for each in found if "deletionTimestamp" not in each["metadata"]]
+        return [_pod(each, self.since) for each in found if "deletionTimestamp" not in each["metadata"]]
 
     def unready(self, track: str, image: str) -> str | None:
         """Why a track does not wholly run an image, or None: rolled out, ready, at its autoscaler's minimum."""
@@ -195,7 +197,7 @@ def _condition(conditions: list[Object], kind: str, generation: int) -> str | No
     return None
 
 
-def _pod(found: Object) -> Pod:
+def _pod(found: Object, since: str) -> Pod:
     meta, status = found["metadata"], found.get("status") or {}
     containers = status.get("containerStatuses") or [{}]
     restarts = sum(each.get("restartCount", 0) for each in containers)
@@ -205,19 +207,21 @@ def _pod(found: Object) -> Pod:
         uid=meta["uid"],
         restarts=restarts,
         ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or []),
-        trouble=_trouble(meta["name"], containers, restarts),
+        trouble=_trouble(meta["name"], containers, since),
     )
 
 
-def _trouble(name: str, containers: list[Object], restarts: int) -> str | None:
+def _trouble(name: str, containers: list[Object], since: str) -> str | None:
     for each in containers:
         waiting = (each.get("state") or {}).get("waiting") or {}
         ended = (each.get("lastState") or {}).get("terminated") or (each.get("state") or {}).get("terminated") or {}
         said = str(ended.get("message") or "").strip().splitlines()
         last = f": {said[-1][:300]}" if said else ""
-        if ended.get("reason") == "OOMKilled":
+        # A container that ended long ago may have every restart of its pod's life to its name.
+        lately = str(ended.get("finishedAt") or since) >= since
+        if lately and ended.get("reason") == "OOMKilled":
             return f"{name} was killed for memory"
-        if waiting.get("reason") == "CrashLoopBackOff" or restarts >= _RESTARTS:
+        if waiting.get("reason") == "CrashLoopBackOff" or (lately and each.get("restartCount", 0) >= _RESTARTS):
             return f"{name} crashes again and again (status {ended.get('exitCode')}){last}"
         if waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
             return f"{name} has no image: {str(waiting.get('message', waiting['reason']))[:300]}"

@@ -60,6 +60,9 @@ class Work:
     started: float = field(default_factory=time.monotonic)
     _chart: Path | None = None
 
+    def __post_init__(self) -> None:
+        self.live.since = self.record.began
+
     def save(self) -> None:
         """Write the record.
 

@@ -188,9 +188,27 @@ def test_trouble_of_pods(live: Live, server: ApiServer, container: Object, word:
 
 def test_what_both_tracks_have_is_not_the_canarys_fault() -> None:
     both = [
-        Pod(name, track, name, 3, ready=True, trouble="crashes") for name, track in (("s", "stable"), ("c", "canary"))
+        Pod(name, track, name, 3, ready=False, trouble="crashes") for name, track in (("s", "stable"), ("c", "canary"))
     ]
     assert trouble_of(both) == ""
+
+
+def test_what_stable_has_come_over_hides_nothing() -> None:
+    stable = Pod("s", "stable", "s", 3, ready=True, trouble="s was killed for memory")
+    canary = Pod("c", "canary", "c", 3, ready=False, trouble="c crashes")
+    assert trouble_of([stable, canary]) == "c crashes"
+
+
+@pytest.mark.parametrize(("ended", "found"), [("2026-01-01T11:59:59Z", False), ("2026-01-01T12:00:00Z", True)])
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_ends_before_the_rollout_are_no_trouble(
+    live: Live, server: ApiServer, ended: str, reason: str, *, found: bool
+) -> None:
+    live.since = "2026-01-01T12:00:00Z"
+    last = {"terminated": {"reason": reason, "exitCode": 137, "finishedAt": ended}}
+    server.put("/api/v1/namespaces/models/pods/s", pod("s", "stable", restartCount=7, lastState=last))
+    (there,) = live.pods()
+    assert bool(there.trouble) == found
 
 
 def test_pods_that_go_are_none(live: Live, server: ApiServer) -> None:
