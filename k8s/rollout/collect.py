@@ -21,12 +21,16 @@ class Look:
         interval, pairs: evidence, or None where there is none.
         missing: why there is none, in a sentence's part.
         trouble: a crash or the like of the canary's pods, of which stable's pods have none.
+        absent: whether no pod of the canary is ready, and one of stable is.
+        gateway: what the gateway counted, where no counter of the canary could be read.
     """
 
     interval: Interval | None = None
     pairs: Pairs | None = None
     missing: str = ""
     trouble: str = ""
+    absent: bool = False
+    gateway: Tracks[Counts] | None = None
 
 
 class Collector:
@@ -63,18 +67,23 @@ class Collector:
         trouble = trouble_of(there)
         if before is None:
             return Look(missing="this was the first look", trouble=trouble)
-        grown = pods.grown(before, scrapes)
-        if not grown.complete:
-            empty = [track for track in ("stable", "canary") if not getattr(grown, track)]
-            self._gateway_counts()
-            return Look(missing=f"no pod of {' and '.join(empty)} could be read at both ends", trouble=trouble)
-        other = self._other_version(grown)
-        if other:
-            return Look(missing=other, trouble=trouble)
+        counted, unread = None, ""
         try:
             counted = self._gateway_counts()
         except Unreachable as error:
-            return Look(missing=str(error), trouble=trouble)
+            unread = str(error)
+        grown = pods.grown(before, scrapes)
+        if not grown.complete:
+            empty = [track for track in ("stable", "canary") if not getattr(grown, track)]
+            missing = f"no pod of {' and '.join(empty)} could be read at both ends"
+            ready = {pod.track for pod in there if pod.ready}
+            absent = "stable" in ready and "canary" not in ready
+            return Look(missing=missing, trouble=trouble, absent=absent, gateway=counted)
+        other = self._other_version(grown)
+        if other:
+            return Look(missing=other, trouble=trouble)
+        if unread:
+            return Look(missing=unread, trouble=trouble)
         interval = Interval(
             seconds=seconds,
             stable=pods.counts(grown.stable, self._threshold),
@@ -96,7 +105,8 @@ class Collector:
         except Unreachable:
             self._counted = None
             raise
-        if before is None:
+        # One that was empty, of a gateway that nobody had asked yet, has no sample to tell a new one by.
+        if before is None or not (before.stable or before.canary):
             self._counted = after
             return None
         counted = self._gateway.counts(before, after)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from k8s.rollout import opening
-from k8s.rollout.analysis import Analysis, Outcome, Reading
+from k8s.rollout.analysis import Analysis, Counts, Interval, Outcome, Reading, Tracks
 from k8s.rollout.collect import Collector, trouble_of
 from k8s.rollout.errors import Held, Unreachable
 from k8s.rollout.evidence import pods
@@ -20,6 +20,8 @@ from k8s.rollout.work import Failed, TimedOut, Work
 
 _POLL_S: Final = 2.0
 _ROUTED_S: Final = 90.0
+_ABSENT: Final = 4
+"""Looks in a row, at a weight, without a ready pod of the canary where stable has one: users meet no pod."""
 _SETTLED: Final = 4
 """Looks after which requests that still come to a track of weight 0 come past the gateway."""
 
@@ -35,6 +37,7 @@ class Gates:
         self._work = work
         self._analysis: Analysis | None = None
         self._readings: list[Reading] = []
+        self._absent = 0
 
     def wait(self, revision: Revision) -> None:
         """Wait until the next revision may come.
@@ -184,7 +187,11 @@ class Gates:
         look = collector.look()
         if look.trouble:
             raise Failed(f"The new version does not run: {look.trouble}.")
+        self._absent = self._absent + 1 if look.absent and revision.weight else 0
+        if self._absent >= _ABSENT:
+            raise Failed(f"The new version does not run: no pod of it was ready in {_ABSENT} looks, and stable's are.")
         if look.interval is None:
+            self._past_the_pods(look.gateway)
             analysis.add_gap()
             step.sentence = f"Waits: {look.missing}."
             work.say(f"  no data: {look.missing}")
@@ -205,6 +212,13 @@ class Gates:
             f"{look.interval.canary.errors:.0f}"
         )
         return bool(busy)
+
+    def _past_the_pods(self, counted: Tracks[Counts] | None) -> None:
+        """What the gateway alone has counted is evidence against the canary, in an interval that stays a gap."""
+        analysis, nothing = self._known(), Counts(0.0, 0.0)
+        interval = Interval(self._work.options.interval, nothing, nothing, gateway=counted)
+        if counted is not None and interval.usable() and not analysis.warming_up:
+            analysis.intervals.append(interval)
 
     def _known(self) -> Analysis:
         """The analysis, also of a driver before this one."""

@@ -126,5 +126,5 @@ def _stopped_afterwards() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        for number in came[:1]:
-            signal.raise_signal(number)
+        for it in came[:1]:
+            signal.raise_signal(it)

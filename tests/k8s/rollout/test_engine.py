@@ -495,6 +495,18 @@ def test_killed_while_the_canary_is_taken_away(driver: Driver, world: World, mom
     assert world.revisions[-1]["status"] == "deployed"
 
 
+def test_a_canary_without_a_ready_pod_comes_out(driver: Driver, world: World) -> None:
+    def hear(line: str, _: Work) -> None:
+        if "s: stable" in line and world.weight() == 10:
+            pod = world.server.objects["/api/v1/namespaces/models/pods/canary-v2"]
+            pod["status"]["conditions"] = []
+
+    driver.hear = hear
+    with pytest.raises(RolledBack, match="no pod of it was ready"):
+        driver.start(Options(**{**vars(FAST), "wait_minutes": 0.5}))
+    rolled_back(world)
+
+
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
     with pytest.raises(Refused, match="runs localhost/battle:v1 already"):
         prepare.prepare(driver.api, driver.helm, "battle", OLD, FAST, given_chart=None, say=print)
