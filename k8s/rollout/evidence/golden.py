@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ MOST: Final = 400
 """Rows that are asked; each takes some 10 ms on its way through the API server."""
 _THREADS: Final = 4
 _ANSWER_S: Final = 10.0
+_TRIES: Final = 3
 _EQUAL: Final = 1e-9
 
 
@@ -73,7 +75,7 @@ def compare(api: Api, stable: Pod, canary: Pod, asked: list[dict[str, Any]]) -> 
     """Ask both pods each row, as traffic that is marked and counts in no objective.
 
     Raises:
-        Unreachable: stable does not answer its own rows.
+        Unreachable: stable does not answer its own rows, or one of both gives no answer at all.
     """
     marks = {pod.name: mark(api, pod) for pod in (stable, canary)}
 
@@ -138,16 +140,29 @@ def mark(api: Api, pod: Pod) -> dict[str, str]:
 
 
 def say(api: Api, pod: Pod, request: dict[str, Any], marked: dict[str, str]) -> Said | str:
-    """What a pod answers to a row, or the sentence of its refusal."""
+    """What a pod answers to a row, or the sentence of its refusal.
+
+    Raises:
+        Unreachable: it gave no answer, several times, which is no refusal.
+    """
     route = "/predict" if "records" in request else "/predict/battle"
+    for left in reversed(range(_TRIES)):
+        try:
+            answer = api.send("POST", api.pod(pod.name, HTTP, route), request, marked, _ANSWER_S)
+            break
+        except Unreachable:
+            if not left:
+                raise
     try:
-        answer = api.send("POST", api.pod(pod.name, HTTP, route), request, marked, _ANSWER_S)
-        body = answer.json()
-    except Unreachable as error:
-        return str(error)
-    if answer.status != 200:
-        return f"{pod.name} answered {route} with status {answer.status}: {body.get('error', '')}"
-    return read(body)
+        body = json.loads(answer.body)
+        if answer.status != 200:
+            return f"{pod.name} answered {route} with status {answer.status}: {body['error']}"
+        said = read(body)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return f"{pod.name} answered {route} with status {answer.status}, in no form that it should have"
+    if not math.isfinite(said.score):
+        return f"{pod.name} answered {route} with a score that is no number"
+    return said
 
 
 def read(body: dict[str, Any]) -> Said:

@@ -80,6 +80,39 @@ def test_both_tracks_are_asked_under_a_mark(api: Api, server: ApiServer) -> None
     assert set(marks.values()) == {"mark-of-s", "mark-of-c"}
 
 
+BASE = "/api/v1/namespaces/models/pods/c:3000/proxy/predict/battle"
+CANARY = Pod("c", "canary", "c", 0, ready=True, trouble=None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (200, b"null"), (200, b"<html>"), (200, b'{"model": {"version": "2"}, "predictions": []}'),
+        (200, b'{"model": {"version": "2"}, "recommended_move": "y", "win_probability": null}'),
+        (200, b'{"model": {"version": "2"}, "recommended_move": "y", "win_probability": NaN}'),
+        (503, b"[]"), (422, b'{"error": "no such move"}'),
+    ],
+)  # fmt: skip
+def test_an_answer_of_another_form_is_a_refusal(api: Api, server: ApiServer, said: tuple[int, bytes]) -> None:
+    server.answers[BASE] = said
+    found = golden.say(api, CANARY, BATTLE["request"], {})
+    assert isinstance(found, str)
+    assert "c answered /predict/battle with" in found
+
+
+def test_no_answer_is_no_refusal(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def silent(*_: Any) -> None:
+        tries.append(1)
+        raise Unreachable("no answer")
+
+    monkeypatch.setattr(Api, "send", silent)
+    with pytest.raises(Unreachable):
+        golden.say(api, CANARY, BATTLE["request"], {})
+    assert len(tries) == 3
+
+
 def contract(version: str, against: str | None, model: str = "battle") -> bytes:
     expectation = {
         "against_version": against, "pairs": 50_000, "flip_rate": 0.01,
