@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from k8s.rollout.errors import Refused
 
 HEADROOM: Final = 1.25
-"""Pods of the canary at its minimum, as a multiple of its share of stable's."""
+"""Pods of the canary at its minimum, as a multiple of its share of stable's requests, copies included."""
 STEPS: Final = (1, 5, 10, 25, 50)
 _SHADOW_OFF: Final = {"share": 0}
 
@@ -117,8 +117,8 @@ class Shape:
     shadow: float = 0.0
 
     def pods(self, weight: int) -> int:
-        """The canary's minimum at a weight: at least one, with headroom, and no more than stable has."""
-        return max(1, min(math.ceil(self.size * weight / 100 * HEADROOM), self.size))
+        """The canary's minimum at a weight and for copies: at least one, with headroom, and no more than stable has."""
+        return max(1, min(math.ceil(self.size * (weight / 100 + self.shadow) * HEADROOM), self.size))
 
 
 def steps(given: Sequence[int]) -> tuple[int, ...]:
