@@ -20,6 +20,7 @@ class Version:
         task: binary, multiclass or regression.
         expectation: how differently it may answer, or None.
         against: the version that the expectation is of.
+        run: id of the training run that it came of.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Version:
     task: str
     expectation: Expectation | None
     against: str
+    run: str
 
 
 def of(api: Api, pods: Iterable[Pod], track: str) -> Version:
@@ -46,11 +48,16 @@ def expected(stable: Version, canary: Version) -> Expectation | None:
     """What the canary's answers are held against; None where its bundle expects nothing.
 
     Raises:
-        Held: the gate measured against another version than the one that stable runs.
+        Held: the gate measured against another version than the one that stable runs, or two bundles share a version.
     """
     if canary.model != stable.model:
         raise Held(f"The new image holds the model {canary.model}, and stable runs {stable.model}.")
     if canary.version == stable.version:
+        if canary.run != stable.run:
+            raise Held(
+                f"Both images say that they hold version {canary.version}, and they come of the runs {stable.run} and "
+                f"{canary.run}: their answers cannot be told apart, so give the new one a version of its own."
+            )
         return None
     if canary.expectation is not None and canary.against != stable.version:
         raise Held(
@@ -74,6 +81,7 @@ def _read(contract: dict[str, Any]) -> Version:
             else None
         )
         against = found["against_version"] if found else ""
-        return Version(contract["name"], contract["version"], contract["task"], expectation, against)
+        run = str((contract.get("provenance") or {}).get("run_id", ""))
+        return Version(contract["name"], contract["version"], contract["task"], expectation, against, run)
     except (KeyError, TypeError, ValueError) as error:
         raise Unreachable(f"A pod's contract cannot be read: {error!r}.") from None

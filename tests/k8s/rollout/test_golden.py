@@ -113,12 +113,15 @@ def test_no_answer_is_no_refusal(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(tries) == 3
 
 
-def contract(version: str, against: str | None, model: str = "battle") -> bytes:
+def contract(version: str, against: str | None, model: str = "battle", run: str = "r1") -> bytes:
     expectation = {
         "against_version": against, "pairs": 50_000, "flip_rate": 0.01,
         "mean_score_shift": 0.001, "score_shift_variance": 0.01,
     }  # fmt: skip
-    whole = {"name": model, "version": version, "task": "binary", "expectation": expectation if against else None}
+    whole = {
+        "name": model, "version": version, "task": "binary", "expectation": expectation if against else None,
+        "provenance": {"run_id": run},
+    }  # fmt: skip
     return json.dumps(whole).encode()
 
 
@@ -139,6 +142,9 @@ def test_the_expectation_is_of_what_stable_runs(versioned: Any) -> None:
     assert versions.expected(stable, versioned("n", contract("2", None))) is None
     with pytest.raises(Held, match="against version 0, and stable runs version 1"):
         versions.expected(stable, versioned("o", contract("2", "0")))
+    assert versions.expected(stable, versioned("e", contract("1", None))) is None
+    with pytest.raises(Held, match="of the runs r1 and r2"):
+        versions.expected(stable, versioned("r", contract("1", None, run="r2")))
     with pytest.raises(Held, match="holds the model other"):
         versions.expected(stable, versioned("m", contract("2", "1", "other")))
 
