@@ -31,10 +31,12 @@ def manifests(
         account: a ServiceAccount.
         account_namespace: its own; empty takes the release's.
         prometheus: ``NAMESPACE/SERVICE:PORT`` as ``start`` takes it, or empty, or a URL, which needs no right.
-        name: of the objects.
+        name: that the objects' names begin with; the rest says whose they are, so that none replace another's.
     """
+    home = account_namespace or namespace
+    name = "-".join([name, namespace, *([] if home == namespace else [home]), account])
     rules = [{"apiGroups": [group], "resources": resources, "verbs": verbs} for group, resources, verbs in _RULES]
-    subject = {"kind": "ServiceAccount", "name": account, "namespace": account_namespace or namespace}
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": home}
     made = _bound(name, namespace, rules, subject)
     if prometheus and "://" not in prometheus:
         where, _, service = prometheus.partition("/")

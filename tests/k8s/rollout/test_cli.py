@@ -216,4 +216,6 @@ def test_rights_are_printed() -> None:
     assert [(each["kind"], each["metadata"]["namespace"]) for each in found] == [
         ("Role", "models"), ("RoleBinding", "models"), ("Role", "monitoring"), ("RoleBinding", "monitoring"),
     ]  # fmt: skip
+    assert {each["metadata"]["name"] for each in found[:2]} == {"kubectl-canary-models-me"}
+    assert {each["metadata"]["name"] for each in found[2:]} == {"kubectl-canary-models-me-prometheus"}
     assert {"kind": "ServiceAccount", "name": "me", "namespace": "models"} in found[3]["subjects"]
