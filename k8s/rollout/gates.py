@@ -131,10 +131,11 @@ class Gates:
             work.sleep(work.options.interval)
             after = pods.read(work.api, work.live.pods())
             asked = pods.counts(list(getattr(pods.grown(before, after), left)), self._threshold()).requests
-            if asked == 0 or math.isnan(asked):
+            if asked == 0:
                 return
             before = after
-        work.say(f"  {left} still gets requests, which come past the gateway")
+        still = "could not be read" if math.isnan(asked) else "still gets requests, which come past the gateway"
+        work.say(f"  {left} {still}")
 
     def _threshold(self) -> float:
         return float(self._work.made().values["slo"]["latency"]["threshold"])
@@ -199,7 +200,7 @@ class Gates:
         step.requests["stable"] += look.interval.stable.requests
         step.requests["canary"] += look.interval.canary.requests
         counted = analysis.add(look.interval)
-        if look.pairs is not None and work.options.shadow > 0 and work.options.pairs:
+        if counted and look.pairs is not None and work.options.shadow > 0 and work.options.pairs:
             analysis.add_pairs(look.pairs)
         step.intervals += counted
         step.sentence = "Collects evidence." if counted else "Warms up, or the interval was no evidence."
