@@ -19,15 +19,24 @@ def _bytes(text: str | None) -> bytes:
     return base64.b64decode(text or "")
 
 
+def require_whole(chart: Values) -> None:
+    """Refuse a chart with dependencies, of which a release holds nothing that a revision could be made of.
+
+    Raises:
+        Refused: it has some.
+    """
+    if chart["metadata"].get("dependencies"):
+        raise Refused("The release's chart has subcharts, and a release holds none: no revision can be made of it.")
+
+
 def write(chart: Values, folder: Path) -> Path:
-    """Unpack a chart out of a release; a release holds no subcharts, so one with some is refused.
+    """Unpack a chart out of a release.
 
     Raises:
         Refused: it has dependencies.
     """
+    require_whole(chart)
     metadata = chart["metadata"]
-    if metadata.get("dependencies"):
-        raise Refused("The release's chart has subcharts, which a release does not hold: give the chart by --chart.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "Chart.yaml").write_text(yaml.safe_dump(metadata), "utf-8")
     (folder / "values.yaml").write_text(yaml.safe_dump(chart.get("values") or {}), "utf-8")

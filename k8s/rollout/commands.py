@@ -134,9 +134,9 @@ def abort(
     api = cluster(kubeconfig, context, namespace)
     records = Records(api, name)
     record = records.newest()
-    if not record.open:
+    if not record.open and not record.kept_until:
         raise Refused(f"{record.name} has ended: {record.state}. {record.sentence}")
-    if lease.driver(api, name) is not None:
+    if record.open and lease.driver(api, name) is not None:
         records.ask(record, "abort")
         if _done_by_another(api, records, voice):
             record = records.newest()
@@ -148,7 +148,10 @@ def abort(
     with Lease(api, name) as held:
         record = records.newest()
         work = _work(api, tool, records, record, held, voice)
-        back.abort(work, "A person asked for it (kubectl canary abort).")
+        if record.open:
+            back.abort(work, "A person asked for it (kubectl canary abort).")
+        else:
+            record.kept_until = time.time()  # the look is over
         records.ask(record, None)
         voice.say(f"{record.name} is rolled back; stable has all traffic.")
         back.clean(work)

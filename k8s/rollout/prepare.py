@@ -18,8 +18,6 @@ from k8s.rollout.record import Record, Records
 
 TRAFFIC_S: Final = 10.0
 """Seconds over which the traffic is measured; ten times as many would change an estimate of minutes little."""
-_REVISIONS: Final = 20
-"""Revisions beside the plan's that Helm keeps: steps back, and those before."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ def prepare(
         shadow=options.shadow if options.pairs else 0.0,
     )
     revisions = plan.make(shape)
-    helm.history_max = max(helm.history_max, len(revisions) + _REVISIONS)
     stable = versions.of(api, live.pods(), "stable")
     say(f"measures the traffic of {name} for {TRAFFIC_S:g} s")
     slo = newest.values["slo"]
@@ -139,6 +136,7 @@ def _require_release(newest: release.Revision) -> None:
             f"Revision {newest.number} of {name} is {newest.status}: `helm history {name}` tells more, and "
             f"`helm rollback {name}` or a deploy makes it whole."
         )
+    chart.require_whole(newest.chart)
     values = newest.values
     if "canary" not in (newest.chart.get("values") or {}):
         raise Refused(

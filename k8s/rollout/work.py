@@ -19,6 +19,8 @@ from k8s.rollout.plan import Revision
 from k8s.rollout.record import Record, Records
 
 _POLL_S = 1.0
+_REVISIONS = 20
+"""Revisions beside the plan's that Helm keeps: steps back, and those before."""
 
 
 class Failed(RolloutError):
@@ -62,6 +64,7 @@ class Work:
 
     def __post_init__(self) -> None:
         self.live.since = self.record.began
+        self.helm.history_max = max(self.helm.history_max, len(self.record.plan) + _REVISIONS)
 
     def save(self) -> None:
         """Write the record.

@@ -477,6 +477,28 @@ def test_what_was_deployed_while_the_canary_was_kept_stays(driver: Driver, world
     driver.prepare()
 
 
+def test_an_abort_ends_the_look_at_a_canary_that_is_kept(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.restarts[NEW] = 3
+
+    def hear(line: str, _: Work) -> None:
+        if "kept for a look" in line:
+            raise Killed
+
+    driver.hear = hear
+    with pytest.raises(Killed):
+        driver.start(Options(**{**vars(QUICK), "keep_minutes": 60.0}))
+    with pytest.raises(Refused, match="`kubectl canary abort battle` ends it"):
+        driver.prepare()
+    monkeypatch.setattr(commands, "cluster", lambda *_: driver.api)
+    monkeypatch.setattr(commands, "helm", lambda *_: driver.helm)
+    commands.abort("battle")
+    rolled_back(world)
+    assert driver.helm.history_max >= len(driver.record.plan) + 20
+    driver.prepare()
+
+
 @pytest.mark.parametrize("moment", ["before", "half"])
 def test_killed_while_the_canary_is_taken_away(driver: Driver, world: World, moment: str) -> None:
     world.restarts[NEW] = 3
