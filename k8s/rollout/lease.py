@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
@@ -15,6 +16,8 @@ GROUP: Final = "coordination.k8s.io/v1"
 SECONDS: Final = 20
 """A Lease that was not renewed for so long belongs to nobody."""
 _RENEW_S: Final = 4.0
+_LOST_S: Final = 12.0
+"""Seconds without a renewal after which its holder stops, well before others may take it."""
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -36,7 +39,7 @@ class Lease:
         self._path = api.group(GROUP, "leases", self.name)
         self._stop = threading.Event()
         self._lost: str | None = None
-        self._renewed = datetime.now(UTC)
+        self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
@@ -63,8 +66,8 @@ class Lease:
         Raises:
             Taken: another driver has it, or it could not be renewed and one may have.
         """
-        if self._lost is None and datetime.now(UTC) - self._renewed > timedelta(seconds=SECONDS):
-            self._lost = f"The Lease {self.name} could not be renewed for {SECONDS} s."
+        if self._lost is None and time.monotonic() - self._renewed > _LOST_S:
+            self._lost = f"The Lease {self.name} could not be renewed for {_LOST_S:g} s."
         if self._lost is not None:
             raise Taken(self._lost)
 
@@ -74,8 +77,16 @@ class Lease:
         except NotThere:
             found = {"metadata": {"name": self.name}, "spec": {}}
         held = holder(found)
-        if held is not None:
+        if held is None and found["spec"].get("holderIdentity"):
+            # Its holder's clock may be behind this one: a Lease that is still renewed has not lapsed.
+            seen = found["spec"].get("renewTime")
+            time.sleep(_RENEW_S * 1.5)
+            found = self._api.get(self._path)
+            if found["spec"].get("renewTime") != seen:
+                held = found["spec"].get("holderIdentity")
+        if held:
             raise Taken(f"Another driver ({held}) has this rollout: `kubectl canary status` shows it, `abort` asks it.")
+        began = time.monotonic()
         found["spec"] = self._spec(found["spec"].get("leaseTransitions", 0) + 1)
         try:
             if "resourceVersion" in found["metadata"]:
@@ -84,7 +95,7 @@ class Lease:
                 self._api.create(self._api.group(GROUP, "leases"), found)
         except Conflict:
             raise Taken("Another driver has just taken this rollout.") from None
-        self._renewed = datetime.now(UTC)
+        self._renewed = began
 
     def _spec(self, transitions: int) -> dict[str, Any]:
         now = datetime.now(UTC).strftime(_FORMAT)
@@ -104,9 +115,10 @@ class Lease:
                 if other != self.holder:
                     self._lost = f"Another driver ({other or 'nobody by now'}) took the Lease {self.name}."
                     return
+                began = time.monotonic()
                 found["spec"]["renewTime"] = datetime.now(UTC).strftime(_FORMAT)
                 self._api.replace(self._path, found)
-                self._renewed = datetime.now(UTC)
+                self._renewed = began
             except Unreachable:
                 continue  # ``check`` goes by the time of the last success
 

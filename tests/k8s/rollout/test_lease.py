@@ -1,6 +1,8 @@
 """One driver a release, and a record that the next one can read."""
 
 import json
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,7 +35,8 @@ def test_a_second_driver_is_refused(api: Api, server: ApiServer) -> None:
         pass
 
 
-def test_a_lease_of_a_killed_driver_lapses(api: Api, server: ApiServer) -> None:
+def test_a_lease_of_a_killed_driver_lapses(api: Api, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_RENEW_S", 0.1)
     with Lease(api, "battle"):
         pass
     old = datetime.now(UTC) - timedelta(seconds=lease.SECONDS + 1)
@@ -41,6 +44,25 @@ def test_a_lease_of_a_killed_driver_lapses(api: Api, server: ApiServer) -> None:
     with Lease(api, "battle") as mine:
         assert spec(server)["holderIdentity"] == mine.holder
         mine.check()
+
+
+def test_a_lease_of_a_driver_whose_clock_is_behind_is_held(
+    api: Api, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RENEW_S", 0.5)
+    with Lease(api, "battle"):
+        pass
+
+    def renew(seconds: float) -> None:
+        behind = datetime.now(UTC) - timedelta(seconds=lease.SECONDS + seconds)
+        spec(server).update(holderIdentity="behind", renewTime=behind.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+    renew(60)
+    timer = threading.Timer(0.3, renew, (50,))
+    timer.start()
+    with pytest.raises(Taken, match="behind"), Lease(api, "battle"):
+        pass
+    timer.join()
 
 
 def test_a_lease_that_was_taken_away_is_noticed(api: Api, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +77,7 @@ def test_a_lease_that_was_taken_away_is_noticed(api: Api, server: ApiServer, mon
 
 def test_a_lease_that_cannot_be_renewed_is_lost(api: Api) -> None:
     mine = Lease(api, "battle")
-    mine._renewed = datetime.now(UTC) - timedelta(seconds=lease.SECONDS + 1)
+    mine._renewed = time.monotonic() - (lease.SECONDS - lease._RENEW_S)  # before another one may take it
     with pytest.raises(Taken, match="could not be renewed"):
         mine.check()
 
