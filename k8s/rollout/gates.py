@@ -127,6 +127,7 @@ class Gates:
             raise TimedOut(f"After {_ROUTED_S:g} s {reason}.")
         left = "canary" if revision.weight == 0 else "stable"
         before = pods.read(work.api, work.live.pods())
+        asked = math.nan
         for _ in range(_SETTLED):
             work.sleep(work.options.interval)
             after = pods.read(work.api, work.live.pods())

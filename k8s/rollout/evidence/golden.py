@@ -4,11 +4,12 @@ import gzip
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from k8s.rollout.analysis import Golden, Pairs
-from k8s.rollout.api import Api
+from k8s.rollout.api import Answer, Api
 from k8s.rollout.errors import Unreachable
 from k8s.rollout.evidence.pods import ADMIN, ask
 from k8s.rollout.live import Pod
@@ -146,13 +147,7 @@ def say(api: Api, pod: Pod, request: dict[str, Any], marked: dict[str, str]) -> 
         Unreachable: it gave no answer, several times, which is no refusal.
     """
     route = "/predict" if "records" in request else "/predict/battle"
-    for left in reversed(range(_TRIES)):
-        try:
-            answer = api.send("POST", api.pod(pod.name, HTTP, route), request, marked, _ANSWER_S)
-            break
-        except Unreachable:
-            if not left:
-                raise
+    answer = _asked(api, api.pod(pod.name, HTTP, route), request, marked)
     try:
         body = json.loads(answer.body)
         if answer.status != 200:
@@ -163,6 +158,13 @@ def say(api: Api, pod: Pod, request: dict[str, Any], marked: dict[str, str]) -> 
     if not math.isfinite(said.score):
         return f"{pod.name} answered {route} with a score that is no number"
     return said
+
+
+def _asked(api: Api, path: str, request: dict[str, Any], marked: dict[str, str]) -> Answer:
+    for _ in range(_TRIES - 1):
+        with suppress(Unreachable):
+            return api.send("POST", path, request, marked, _ANSWER_S)
+    return api.send("POST", path, request, marked, _ANSWER_S)
 
 
 def read(body: dict[str, Any]) -> Said:
