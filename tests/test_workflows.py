@@ -25,11 +25,12 @@ def step(job: str, name: str) -> str:
 
 
 def run(text: str, folder: Path, *, kubectl: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a step as GitHub does with ``shell: bash``."""
+    """Run a step as GitHub does with ``shell: bash``; the program stands in for gh too."""
     programs = folder / "bin"
     programs.mkdir()
     (programs / "kubectl").write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> "{folder}/calls"\n{kubectl}\n')
     (programs / "kubectl").chmod(0o755)
+    (programs / "gh").symlink_to("kubectl")
     (programs / "python3").symlink_to(sys.executable)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -37,6 +38,54 @@ def run(text: str, folder: Path, *, kubectl: str, **variables: str) -> subproces
         env={"PATH": path, "RELEASE": "battle", "NAMESPACE": "models", **variables},
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def holds(condition: str, values: dict[str, str]) -> bool:
+    """Whether a job's condition of comparisons holds; a value that is not there is empty, as GitHub has it."""
+    words = {"&&": "and", "||": "or"}
+    tokens = re.findall(r"&&|\|\||[!=]=|[()]|'[^']*'|[\w.]+", condition)
+    text = " ".join(words.get(each) or (repr(values.get(each, "")) if each[0].isalpha() else each) for each in tokens)
+    return bool(eval(text))  # noqa: S307  the repository's own
+
+
+RUN = "github.event.workflow_run."
+OURS = {
+    "vars.RELEASE": "battle",
+    "github.repository": "us/predictiondex",
+    "github.event_name": "workflow_run",
+    f"{RUN}conclusion": "success",
+    f"{RUN}event": "push",
+    f"{RUN}head_repository.full_name": "us/predictiondex",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "deployed"),
+    [
+        ({}, True),
+        ({"github.event_name": "workflow_dispatch", f"{RUN}conclusion": "", f"{RUN}event": ""}, True),
+        ({"vars.RELEASE": ""}, False),
+        ({f"{RUN}conclusion": "failure"}, False),
+        # The filter by branch goes by the head's name, and a fork's branch may be called main.
+        ({f"{RUN}event": "pull_request", f"{RUN}head_repository.full_name": "fork/predictiondex"}, False),
+        ({f"{RUN}event": "pull_request"}, False),
+        ({f"{RUN}head_repository.full_name": "fork/predictiondex"}, False),
+    ],
+)
+def test_only_a_push_to_this_repository_is_deployed(changed: dict[str, str], deployed: bool) -> None:
+    assert holds(DEPLOY["jobs"]["image"]["if"], OURS | changed) == deployed
+
+
+@pytest.mark.parametrize("runs", [0, 1])
+def test_a_commit_that_ci_did_not_pass_on_main_is_refused(runs: int, tmp_path: Path) -> None:
+    text = step("image", "Ask whether CI passed on this commit")
+    repository = "us/predictiondex"
+    done = run(text, tmp_path, kubectl=f"echo {runs}", COMMIT="0abc", GITHUB_REPOSITORY=repository)
+    assert (done.returncode == 0) == bool(runs), done.stderr
+    assert (tmp_path / "calls").read_text() == (
+        f"run list --repo {repository} --workflow ci.yml --commit 0abc --status success "
+        "--event push --branch main --json databaseId --jq length\n"
+    )
 
 
 @pytest.mark.parametrize("job", ["image", "production"])
