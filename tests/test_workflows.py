@@ -116,10 +116,11 @@ def test_a_cluster_that_does_not_answer_is_no_leave_to_deploy(kubectl: str, tmp_
     [
         (0, "registry.invalid/serving@sha256:0 has all requests."),
         (2, "was refused"),
-        (3, "is held"),
+        (3, "was held, and no person waits for it"),
         (4, "was taken back"),
         (5, "Another driver"),
-        (1, "stopped with status 1"),
+        (1, "stopped with status 1, and is taken back"),
+        (130, "stopped with status 130, and is taken back"),
     ],
 )
 def test_the_rollouts_end_is_the_jobs(status: int, sentence: str, tmp_path: Path) -> None:
@@ -131,14 +132,40 @@ def test_the_rollouts_end_is_the_jobs(status: int, sentence: str, tmp_path: Path
         IMAGE="registry.invalid/serving@sha256:0",
         CANARY="--steps 5,50 --prometheus monitoring/prometheus:9090",
         GITHUB_STEP_SUMMARY=str(summary),
+        GITHUB_OUTPUT=str(tmp_path / "output"),
     )
     assert done.returncode == status
     assert sentence in summary.read_text()
+    assert (tmp_path / "output").read_text() == f"status={status}\n"
     assert (tmp_path / "rollout.json").read_text() == "{}\n"
     assert (tmp_path / "calls").read_text() == (
         "canary start battle --image registry.invalid/serving@sha256:0 --namespace models --output json "
-        "--on-timeout abort --max-minutes 70 --steps 5,50 --prometheus monitoring/prometheus:9090\n"
+        "--on-timeout abort --max-minutes 70 --keep-minutes 0 --steps 5,50 --prometheus monitoring/prometheus:9090\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "status", "taken"),
+    [
+        ("success", "success", 0, False),
+        *(("failure", "failure", status, status in {1, 3, 130}) for status in (1, 2, 3, 4, 5, 130)),
+        ("cancelled", "cancelled", "", True),
+        ("cancelled", "skipped", "", False),
+        ("failure", "skipped", "", False),
+    ],
+)
+def test_what_did_not_end_is_taken_back(end: str, outcome: str, status: int | str, taken: bool, tmp_path: Path) -> None:
+    steps = DEPLOY["jobs"]["production"]["steps"]
+    condition = next(each["if"] for each in steps if each.get("name") == "Take back what did not end")
+    failed = r"failure\(\) && contains\(fromJSON\('(.*)'\), (steps\.canary\.outputs\.status)\)"
+    listed = re.fullmatch(rf"\(cancelled\(\) && (.*)\) \|\| \({failed}\)", condition)
+    assert listed is not None
+    values = {"steps.canary.outcome": outcome, "steps.canary.outputs.status": str(status)}
+    back = end == "cancelled" and holds(listed[1], values)
+    assert (back or (end == "failure" and values[listed[3]] in json.loads(listed[2]))) == taken
+    done = run(step("production", "Take back what did not end"), tmp_path, kubectl="exit 2")
+    assert done.returncode == 2
+    assert (tmp_path / "calls").read_text() == "canary abort battle --namespace models --output json\n"
 
 
 def test_production_waits_for_staging_and_for_a_person() -> None:
