@@ -6,9 +6,11 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc
@@ -347,6 +349,40 @@ def test_a_canary_that_is_not_there_yet_costs_nothing(bundle: Path, keys: Path, 
     with stable_of(tmp_path, bundle, keys, f"http://127.0.0.1:{port}", plan(1)) as (stable, _):
         servers.until(lambda: bool(battle(stable, DUELS[0])) and dropped(stable, "failed") > 0, stable)
         assert pairs(stable) == 0
+
+
+class Endless(BaseHTTPRequestHandler):
+    """Answers two MiB in chunks, and no end of them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        chunk = b"x" * (1 << 16)
+        with suppress(OSError):
+            for _ in range(32):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.rfile.read()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_answer_without_an_end_is_not_read_to_it(bundle: Path, keys: Path, tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as other:
+        thread = Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            patient = plan(1, timeout_seconds=60)
+            target = f"http://127.0.0.1:{other.server_port}"
+            with stable_of(tmp_path, bundle, keys, target, patient) as (stable, _):
+                servers.until(lambda: bool(battle(stable, DUELS[0])) and dropped(stable, "failed") > 0, stable)
+                assert pairs(stable) == dropped(stable, "timeout") == 0
+        finally:
+            other.shutdown()
+            thread.join()
 
 
 def test_a_canary_that_hangs_is_given_up_and_then_the_queue_is_full(
