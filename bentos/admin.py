@@ -2,24 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 import orjson
 
-from bentos.cohorts import HEADER, MARKED, Cohorts
+from bentos.cohorts import HEADER, Cohorts
 from bentos.errors import MethodNotAllowed, NotFound, PredictionDexError
 from bentos.http import Answer, Request, Response, refusal
 from bentos.logs import ident, unexpected
 from bentos.metrics import Metrics
-from bentos.routes import READ
+from bentos.routes import READ, WRITE
 from bentos.settings import Live
 from bentos.state import State
 
 _GOLDEN = "golden.json.gz"
+_MARK = "/mark/golden"
+"""By POST: a mark stands in an API key's place, so whoever may only read through the API server's proxy gets none."""
 
 
 class Admin:
-    """Answers ``/livez``, ``/readyz``, ``/metrics``, ``/contract``, ``/golden`` and ``/mark/{cohort}``.
+    """Answers ``/livez``, ``/readyz``, ``/metrics``, ``/contract``, ``/golden`` and POST ``/mark/golden``.
 
     Args:
         state: of the process.
@@ -50,7 +51,7 @@ class Admin:
             "/metrics": self._scrape,
             "/contract": self._contract,
             "/golden": self._golden,
-            **{f"/mark/{cohort}": partial(self._mark, cohort) for cohort in MARKED},
+            _MARK: self._mark,
         }
 
     def admit(self, request: Request) -> None:
@@ -77,8 +78,11 @@ class Admin:
         route = self._routes.get(request.path)
         if route is None:
             raise NotFound(f"There is no such route; those that exist are {', '.join(self._routes)}.")
-        if request.method not in READ:
-            raise MethodNotAllowed(f"{request.path} answers GET and HEAD only.", [{"allow": "GET, HEAD"}])
+        allowed = WRITE if request.path == _MARK else READ
+        if request.method not in allowed:
+            raise MethodNotAllowed(
+                f"{request.path} answers {' and '.join(allowed)} only.", [{"allow": ", ".join(allowed)}]
+            )
         return route
 
     def _live(self, _: Request) -> Response:
@@ -103,9 +107,9 @@ class Admin:
     def _contract(self, _: Request) -> Response:
         return Response(200, self._state.require().contract.model_dump_json().encode())
 
-    def _mark(self, cohort: str, _: Request) -> Response:
+    def _mark(self, _: Request) -> Response:
         self._state.require()  # without a model there is nothing that a mark would be for, and no key yet
-        mark = self._cohorts.make(cohort)
+        mark = self._cohorts.make("golden")
         return Response(200, orjson.dumps({"mark": mark.text, "header": HEADER, "expires": mark.expires}))
 
     def _golden(self, _: Request) -> Response:

@@ -116,13 +116,10 @@ def replica(bundle: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield servers.ready(process)
 
 
-def mark_of(process: servers.Process, cohort: str) -> str:
-    answer = httpx.get(f"{process.admin}/mark/{cohort}")
-    assert answer.status_code == 200
-    assert answer.json().keys() == {"mark", "header", "expires"}
-    assert answer.json()["header"] == HEADER
-    mark: str = answer.json()["mark"]
-    return mark
+@pytest.fixture(scope="module")
+def signer(keys: Path) -> Cohorts:
+    """Makes marks as another pod with these keys does."""
+    return bound(bytes.fromhex(keys.read_text()))
 
 
 def posts(path: str, document: Any) -> Ask:
@@ -162,10 +159,10 @@ DOORS = {
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("cohort", [*MARKED, "header"])
 def test_marked_requests_need_no_key_and_count_in_one_counter_alone(
-    pod: servers.Process, replica: servers.Process, door: str, cohort: str
+    pod: servers.Process, signer: Cohorts, door: str, cohort: str
 ) -> None:
     tester = {TESTERS: "let-me-try", "x-api-key": API_KEY}
-    headers = tester if cohort == "header" else {HEADER: mark_of(replica, cohort)}
+    headers = tester if cohort == "header" else {HEADER: signer.make(cohort).text}
     before = scrape(pod)
     assert DOORS[door](pod, headers) == "ok"
     after = scrape(pod)
@@ -178,10 +175,11 @@ def test_marked_requests_need_no_key_and_count_in_one_counter_alone(
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("bad", ["expired", "foreign", "unsigned", "another tester's"])
-def test_a_bad_mark_is_users_traffic_and_opens_nothing(pod: servers.Process, keys: Path, door: str, bad: str) -> None:
-    ours = bound(bytes.fromhex(keys.read_text()))
+def test_a_bad_mark_is_users_traffic_and_opens_nothing(
+    pod: servers.Process, signer: Cohorts, door: str, bad: str
+) -> None:
     headers = {
-        "expired": {HEADER: ours.make("golden", now=1_000.0).text},
+        "expired": {HEADER: signer.make("golden", now=1_000.0).text},
         "foreign": {HEADER: bound(OTHER_KEY).make("golden").text},
         "unsigned": {HEADER: "v1.golden.9999999999."},
         "another tester's": {TESTERS: "let-me-in"},
@@ -200,10 +198,10 @@ def test_choosing_a_track_is_no_key(pod: servers.Process, door: str) -> None:
 
 
 @pytest.mark.parametrize("door", ["battle", "grpc"])
-def test_refused_requests_of_a_cohort_are_its_own_too(pod: servers.Process, door: str) -> None:
+def test_refused_requests_of_a_cohort_are_its_own_too(pod: servers.Process, signer: Cohorts, door: str) -> None:
     asked = {"battle": posts("/predict/battle", {}), "grpc": _asks_for_another_model}[door]
     before = scrape(pod)
-    assert asked(pod, {HEADER: mark_of(pod, "test")}) in {"invalid_input", "not_found"}
+    assert asked(pod, {HEADER: signer.make("test").text}) in {"invalid_input", "not_found"}
     after = scrape(pod)
     assert moved(before, after) == {"cohort_requests_total"}
     refused = {"cohort": "test", "class": "client"}
@@ -216,7 +214,9 @@ def _asks_for_another_model(process: servers.Process, headers: dict[str, str]) -
     return code_of(refused.value)
 
 
-def test_outcomes_from_a_cohort_are_no_live_ones_and_stand_in_no_ones_way(pod: servers.Process) -> None:
+def test_outcomes_from_a_cohort_are_no_live_ones_and_stand_in_no_ones_way(
+    pod: servers.Process, signer: Cohorts
+) -> None:
     user = {"x-api-key": API_KEY}
     answer = httpx.post(f"{pod.rest}/predict/battle", json=DUEL, headers=user).json()
     best = answer["all_moves"][0]
@@ -227,20 +227,37 @@ def test_outcomes_from_a_cohort_are_no_live_ones_and_stand_in_no_ones_way(pod: s
         "move_b": best["best_reply"],
     }
     before = scrape(pod)
-    for headers, count in (({HEADER: mark_of(pod, "test")}, 0), (user, 1)):
+    for headers, count in (({HEADER: signer.make("test").text}, 0), (user, 1)):
         told = httpx.post(f"{pod.rest}/feedback", json=outcome, headers=headers).json()
         assert told["results"][0]["status"] == "counted"
         counted = total(pod, "model_feedback_total") - total(before, "model_feedback_total")
         assert counted == count
 
 
+def test_the_admin_door_makes_a_mark_that_replicas_know(pod: servers.Process, replica: servers.Process) -> None:
+    answer = httpx.post(f"{replica.admin}/mark/golden")
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"mark", "header", "expires"}
+    before = scrape(pod)
+    assert DOORS["battle"](pod, {answer.json()["header"]: answer.json()["mark"]}) == "ok"
+    after, labels = scrape(pod), {"cohort": "golden", "class": "ok"}
+    assert total(after, "cohort_requests_total", **labels) - total(before, "cohort_requests_total", **labels) == 1
+
+
 def test_the_admin_door_makes_no_other_marks(pod: servers.Process) -> None:
-    for path in ("/mark/header", "/mark/other", "/mark/", "/mark"):
-        assert httpx.get(pod.admin + path).status_code == 404
-    assert httpx.post(f"{pod.admin}/mark/golden").status_code == 405
-    assert httpx.get(f"{pod.rest}/mark/golden", headers={"x-api-key": API_KEY}).status_code == 404
+    for path in ("/mark/shadow", "/mark/test", "/mark/header", "/mark/other", "/mark/", "/mark"):
+        for method in ("GET", "POST"):
+            assert httpx.request(method, pod.admin + path).status_code == 404, path
+    assert httpx.post(f"{pod.rest}/mark/golden", headers={"x-api-key": API_KEY}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_reading_makes_no_mark(pod: servers.Process, method: str) -> None:
+    answer = httpx.request(method, f"{pod.admin}/mark/golden")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "v1.golden" not in answer.text
 
 
 def test_a_mark_is_of_the_model_that_is_served(core: Core, pod: servers.Process, keys: Path) -> None:
     ours = bound(bytes.fromhex(keys.read_text()), name=core.contract.name)
-    assert ours.marked(mark_of(pod, "shadow")) == "shadow"
+    assert ours.marked(httpx.post(f"{pod.admin}/mark/golden").json()["mark"]) == "golden"

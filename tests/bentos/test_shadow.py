@@ -153,8 +153,8 @@ def at_rest(process: servers.Process) -> float:
     return now
 
 
-def mark_of(process: servers.Process, cohort: str) -> dict[str, str]:
-    return {HEADER: httpx.get(f"{process.admin}/mark/{cohort}").json()["mark"]}
+def mark_of(process: servers.Process) -> dict[str, str]:
+    return {HEADER: httpx.post(f"{process.admin}/mark/golden").json()["mark"]}
 
 
 # The same request through each door; gives label and score of each of its rows.
@@ -233,7 +233,7 @@ def test_pairs_flips_and_differences_are_those_of_both_answers(
 ) -> None:
     stable, canary = tracks
     ask, requests = DOORS[door]
-    golden = mark_of(canary, "golden")
+    golden = mark_of(canary)
     before = scrape(stable)
     ours = [ask(stable, request)[0] for request in requests]
     settle(stable)
@@ -257,7 +257,7 @@ def test_pairs_flips_and_differences_are_those_of_both_answers(
 
 def test_one_row_of_many_is_drawn(tracks: tuple[servers.Process, servers.Process]) -> None:
     stable, canary = tracks
-    theirs = records(canary, PAIRINGS, mark_of(canary, "golden"))
+    theirs = records(canary, PAIRINGS, mark_of(canary))
     ours = records(stable, PAIRINGS)
     possible = np.array([their[1] - our[1] for our, their in zip(ours, theirs, strict=True)])
     settle(stable)
@@ -291,7 +291,7 @@ def test_requests_of_a_cohort_and_wrong_ones_are_not_copied(
     stable, _ = tracks
     ask, requests = DOORS[door]
     before = scrape(stable)
-    ask(stable, requests[0], mark_of(stable, "golden"))
+    ask(stable, requests[0], mark_of(stable))
     assert httpx.post(f"{stable.rest}/predict/battle", json={"pokemon_a": "nobody"}).status_code == 422
     ask(stable, requests[0])
     settle(stable)
@@ -489,7 +489,7 @@ def test_a_tabular_model_is_copied_too(keys: Path, tmp_path: Path) -> None:
         ours = [records(stable, [row])[0] for row in rows]
         settle(stable)
         after = scrape(stable)
-        theirs = [records(canary, [row], mark_of(canary, "golden"))[0] for row in rows]
+        theirs = [records(canary, [row], mark_of(canary))[0] for row in rows]
         differences = [their[1] - our[1] for our, their in zip(ours, theirs, strict=True)]
         for name, number in {"pairs_total": len(rows), "score_difference_sum": sum(differences)}.items():
             assert total(after, f"shadow_{name}") - total(before, f"shadow_{name}") == pytest.approx(number, abs=1e-9)

@@ -136,7 +136,7 @@ def mark(api: Api, pod: Pod) -> dict[str, str]:
     Raises:
         Unreachable: it gives none.
     """
-    given = ask(api, pod, "/mark/golden")
+    given = ask(api, pod, "/mark/golden", "POST")
     return {str(given["header"]): str(given["mark"])}
 
 

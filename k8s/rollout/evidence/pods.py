@@ -37,13 +37,13 @@ class Grown:
         return bool(self.stable and self.canary)
 
 
-def ask(api: Api, pod: Pod, path: str) -> Any:
+def ask(api: Api, pod: Pod, path: str, method: str = "GET") -> Any:
     """JSON of a path of a pod's admin port.
 
     Raises:
         Unreachable: it does not answer, or not with 200.
     """
-    answer = api.send("GET", api.pod(pod.name, ADMIN, path))
+    answer = api.send(method, api.pod(pod.name, ADMIN, path))
     if answer.status != 200:
         raise Unreachable(f"{path} of {pod.name} answered with status {answer.status}.")
     return answer.json()

@@ -76,8 +76,9 @@ def test_both_tracks_are_asked_under_a_mark(api: Api, server: ApiServer) -> None
     assert rows == [BATTLE]
     found = golden.compare(api, there[0], there[1], rows)
     assert found.versions == frozenset({"2"})
-    marks = {path: headers.get("x-pdx-cohort") for method, path, headers, _ in server.asked if method == "POST"}
-    assert set(marks.values()) == {"mark-of-s", "mark-of-c"}
+    marks = {headers.get("x-pdx-cohort") for _, path, headers, _ in server.asked if path.endswith("/predict/battle")}
+    assert marks == {"mark-of-s", "mark-of-c"}
+    assert {method for method, path, _, _ in server.asked if path.endswith("/mark/golden")} == {"POST"}
 
 
 BASE = "/api/v1/namespaces/models/pods/c:3000/proxy/predict/battle"
