@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 
 from bentos.metrics.family import Family, Labels
-from bentos.metrics.labels import DROPPED, OTHER
+from bentos.metrics.labels import DROPPED
 
 _MOST_VERSIONS: Final = 4
-"""Versions whose answers have series of their own."""
+"""Versions that have series; another one takes those of the version that has not answered for longest."""
 
 
 class Shadow:
@@ -26,9 +26,11 @@ class Shadow:
 
     def pair(self, against: str, *, flipped: bool, difference: float) -> None:
         """Count a pair; ``difference`` is the other version's score less that of the answer."""
-        if against not in self._pairs and len(self._pairs) >= _MOST_VERSIONS:
-            against = OTHER
-        sums = self._pairs.setdefault(against, [0, 0, 0.0, 0.0])
+        sums = self._pairs.pop(against, None) or [0, 0, 0.0, 0.0]
+        if len(self._pairs) >= _MOST_VERSIONS:
+            del self._pairs[next(iter(self._pairs))]
+        # In the order of their last answers.
+        self._pairs[against] = sums
         for place, more in enumerate((1, int(flipped), difference, difference * difference)):
             sums[place] += more
 

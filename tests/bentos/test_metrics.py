@@ -221,11 +221,18 @@ def test_pairs_are_summed_by_the_version_that_answered() -> None:
     assert [value(found, f"shadow_{name}", against="8") for name in names] == [2, 1, -0.25, 0.3125]
     assert [value(found, f"shadow_{name}", against="9") for name in names] == [1, 0, 0, 0]
     assert value(found, "shadow_dropped_total", reason="queue") == 3
+
+
+def test_of_many_versions_the_latest_have_series() -> None:
+    metrics = bound()
     for version in range(10, 20):
-        metrics.shadow_pair(str(version), flipped=False, difference=0.0)
+        # One that is asked again and again is never the one that has to go.
+        for against in ("8", str(version)):
+            metrics.shadow_pair(against, flipped=False, difference=0.5)
     found = scrape(metrics)
-    assert {dict(labels)["against"] for labels in family(found, "shadow_pairs_total")} == {"8", "9", "10", "11", OTHER}
-    assert value(found, "shadow_pairs_total", against=OTHER) == 8
+    assert {dict(labels)["against"] for labels in family(found, "shadow_pairs_total")} == {"8", "17", "18", "19"}
+    assert value(found, "shadow_pairs_total", against="8") == 10
+    assert value(found, "shadow_score_difference_sum", against="19") == 0.5
 
 
 def test_what_is_not_known_counts_as_other() -> None:
