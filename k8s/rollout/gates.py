@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from k8s.rollout import opening
-from k8s.rollout.analysis import Analysis, Counts, Interval, Outcome, Reading, Tracks
+from k8s.rollout.analysis import Analysis, Counts, Interval, Outcome, Reading, Tracks, pairs_asked
 from k8s.rollout.collect import Collector, trouble_of
 from k8s.rollout.errors import Held, Unreachable
 from k8s.rollout.evidence import pods
@@ -158,7 +158,8 @@ class Gates:
             else None
         )
         collector = Collector(work.api, work.live, asked, self._threshold(), work.record.versions)
-        analysis.begin_step(revision.weight)
+        copies = float(work.record.expected.get("requests_per_minute") or 0) * work.options.shadow
+        analysis.begin_step(revision.weight, pairs_asked(copies, analysis.settings))
         collector.look()
         heard = time.monotonic()
         step = work.record.steps[-1]
@@ -208,6 +209,11 @@ class Gates:
         busy = look.interval.canary.requests if revision.weight else look.interval.stable.requests
         if not busy:
             step.sentence = "Waits: no request came."
+        if analysis.pairs_missing:
+            # Requests of stable alone show nothing of the canary.
+            busy = float(look.pairs is not None and look.pairs.pairs > 0)
+            if not analysis.warming_up:
+                step.sentence = f"Waits: {analysis.pairs_missing:.0f} more answers to copied requests are asked for."
         work.say(
             f"  {look.interval.seconds:4.0f} s: stable {look.interval.stable.requests:.0f} requests, "
             f"{look.interval.stable.errors:.0f} errors; canary {look.interval.canary.requests:.0f}, "

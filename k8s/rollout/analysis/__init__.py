@@ -6,7 +6,7 @@ The method, its assumptions and where it breaks: docs/canary-statistics.md.
 
 from k8s.rollout.analysis.analysis import Analysis
 from k8s.rollout.analysis.evidence import Counts, Expectation, Golden, Interval, Outcomes, Pairs, Tracks
-from k8s.rollout.analysis.planning import Plan, plan
+from k8s.rollout.analysis.planning import Plan, pairs_asked, plan
 from k8s.rollout.analysis.reading import Outcome, Reading
 from k8s.rollout.analysis.settings import AnalysisSettings, Margin
 
@@ -24,5 +24,6 @@ __all__ = [
     "Plan",
     "Reading",
     "Tracks",
+    "pairs_asked",
     "plan",
 ]

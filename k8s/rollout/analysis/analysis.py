@@ -34,10 +34,27 @@ class Analysis:
         """Intervals since the start of the step, warm-up and gaps included."""
         self._judged = 0
         """Of these, intervals of evidence."""
+        self._asked = 0.0
+        """Pairs that the step takes at least."""
+        self._paired = 0.0
+        """Of these, pairs that came."""
 
-    def begin_step(self, weight: int) -> None:
-        """From here on the canary gets ``weight`` percent; the next intervals are warm-up."""
+    def begin_step(self, weight: int, pairs: int | None = None) -> None:
+        """From here on the canary gets ``weight`` percent; the next intervals are warm-up.
+
+        Args:
+            weight: percent.
+            pairs: shadow pairs without which the step does not end if it is one at weight 0, where they are all that
+                the canary answers, and there is an expectation; None takes ``shadow_pairs`` of the settings.
+        """
         self.weight, self._seen, self._judged = weight, 0, 0
+        asked = weight == 0 and self.expectation is not None
+        self._asked, self._paired = float((self.settings.shadow_pairs if pairs is None else pairs) * asked), 0.0
+
+    @property
+    def pairs_missing(self) -> float:
+        """Shadow pairs that this step still takes."""
+        return max(self._asked - self._paired, 0.0)
 
     @property
     def warming_up(self) -> bool:
@@ -69,6 +86,7 @@ class Analysis:
         if not pairs.usable():
             return False
         self.pairs.append(pairs)
+        self._paired += pairs.pairs
         return True
 
     def add_golden(self, golden: Golden) -> None:
@@ -138,11 +156,11 @@ class Analysis:
     def may_advance(self) -> bool:
         """Whether this step may end: nothing failed, warm-up over, the minimum of intervals seen, no gap just now.
 
-        The canary must have answered in some of these intervals: a step without traffic shows nothing.
+        The canary must have answered in some of these intervals, or enough copies: a step without shows nothing.
         """
         recent = self.intervals[len(self.intervals) - self._judged :]
         answered = any(each.canary.requests > 0 for each in recent) or self.weight == 0
-        return self._settled() and answered and together(self.readings()) is not Outcome.FAIL
+        return self._settled() and answered and not self.pairs_missing and together(self.readings()) is not Outcome.FAIL
 
     def to_json(self) -> dict[str, Any]:
         """Settings and evidence, of JSON's own types."""
@@ -155,6 +173,8 @@ class Analysis:
             "gap_now": self._gap_now,
             "seen": self._seen,
             "judged": self._judged,
+            "asked": self._asked,
+            "paired": self._paired,
             "intervals": [_packed(each) for each in self.intervals],
             "pairs": [[each.pairs, each.flips, each.difference_sum, each.difference_squares] for each in self.pairs],
         }
@@ -171,6 +191,7 @@ class Analysis:
             analysis.golden = Golden(**{**golden, "pairs": Pairs(**golden["pairs"])})
         analysis.weight, analysis.gaps, analysis._gap_now = state["weight"], state["gaps"], state["gap_now"]
         analysis._seen, analysis._judged = state["seen"], state["judged"]
+        analysis._asked, analysis._paired = state["asked"], state["paired"]
         analysis.intervals = [_unpacked(each) for each in state["intervals"]]
         analysis.pairs = [Pairs(*each) for each in state["pairs"]]
         return analysis

@@ -55,6 +55,15 @@ def endable(requests_per_minute: float, settings: AnalysisSettings, weights: tup
     return tuple(weight for weight in weights if judged * weight / 100 >= BLOCK) or weights[-1:]
 
 
+def pairs_asked(pairs_per_minute: float, settings: AnalysisSettings) -> int:
+    """Shadow pairs that the step at weight 0 takes: half of what comes in its minimum of intervals, within bounds.
+
+    Never more than ``settings.shadow_pairs``, nor less than a block: where hardly any comes the step does not end.
+    """
+    due = pairs_per_minute * settings.interval_seconds / 60 * settings.minimum_intervals
+    return math.ceil(min(settings.shadow_pairs, max(due / 2, BLOCK)))
+
+
 def plan(
     requests_per_minute: float,
     settings: AnalysisSettings,

@@ -61,6 +61,8 @@ class AnalysisSettings:
     """Intervals after the start of a step that are left out of all evidence."""
     minimum_intervals: int = 12
     """Intervals of evidence that a step takes at least."""
+    shadow_pairs: int = 200
+    """Shadow pairs that the step at weight 0 takes at least, where an expectation says how answers may differ."""
 
     def alpha_of(self, check: str) -> float:
         """What a check may add to the chance that a version within every margin is rolled back."""

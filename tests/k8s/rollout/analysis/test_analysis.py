@@ -110,6 +110,33 @@ def test_a_fault_fails_its_check_and_stays_a_fail(traffic: Traffic, check: str) 
     assert analysis.verdict() is Outcome.FAIL
 
 
+@pytest.mark.parametrize(
+    ("expectation", "weight", "asked", "pairs", "ends"),
+    [
+        (EXPECTED, 0, None, 0, False),
+        (EXPECTED, 0, None, 12, False),
+        (EXPECTED, 0, None, 13, True),
+        (EXPECTED, 0, 20, 1, False),
+        (EXPECTED, 0, 20, 2, True),
+        (EXPECTED, 50, None, 0, True),
+        (None, 0, None, 0, True),
+    ],
+)
+def test_the_step_of_copies_ends_with_enough_of_them(
+    expectation: Expectation | None, weight: int, asked: int | None, pairs: int, ends: bool
+) -> None:
+    analysis, traffic = Analysis(SETTINGS, expectation), Traffic()
+    analysis.add_pairs(Pairs(10_000, 100, 0.0, 4.0))  # of another step
+    analysis.begin_step(weight, asked)
+    for _ in range(16):
+        analysis.add(traffic.interval(weight))
+        analysis.add_pairs(Pairs(pairs, 0, 0.0, 0.0004 * pairs))
+    assert analysis.may_advance() == ends
+    assert bool(analysis.pairs_missing) != ends
+    # Another driver knows as much.
+    assert Analysis.from_json(json.loads(json.dumps(analysis.to_json()))).may_advance() == ends
+
+
 def test_bounds_agree_with_outcomes() -> None:
     good, bad = reading(passed(), "errors"), Analysis(SETTINGS)
     assert good.upper is not None

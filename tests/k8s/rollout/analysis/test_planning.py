@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from k8s.rollout.analysis import AnalysisSettings, Expectation, plan
+from k8s.rollout.analysis import AnalysisSettings, Expectation, pairs_asked, plan
 
 SETTINGS = AnalysisSettings()
 EXPECTED = Expectation(pairs=50_000, flip_rate=0.005, mean_score_shift=0.0, score_shift_variance=0.0004)
@@ -43,3 +43,7 @@ def test_a_rate_that_is_high_takes_longer() -> None:
     low, high = plan(1_000, SETTINGS, slow_share=0.001), plan(1_000, SETTINGS, slow_share=0.005)
     assert high.minutes > low.minutes
     assert high.minutes == pytest.approx(sum(high.step_minutes))
+
+
+def test_little_traffic_asks_for_fewer_pairs_but_for_some() -> None:
+    assert [pairs_asked(rate, SETTINGS) for rate in (1_000, 100, 50, 5, 0)] == [200, 150, 75, 20, 20]
