@@ -137,6 +137,17 @@ def test_the_step_of_copies_ends_with_enough_of_them(
     assert Analysis.from_json(json.loads(json.dumps(analysis.to_json()))).may_advance() == ends
 
 
+def test_scores_are_held_against_stable_whatever_was_expected() -> None:
+    meant = Expectation(pairs=50_000, flip_rate=0.01, mean_score_shift=0.1, score_shift_variance=0.01)
+    analysis = Analysis(SETTINGS, meant)
+    analysis.begin_step(50)
+    for _ in range(60):
+        scores = Tracks[tuple[float, ...]]((60, 40, 25), (40, 40, 45))
+        counts = Counts(125, 0)
+        analysis.add(Interval(15, counts, counts, gateway=Tracks(counts, counts), scores=scores))
+    assert reading(analysis, "scores").outcome is Outcome.FAIL
+
+
 def test_bounds_agree_with_outcomes() -> None:
     good, bad = reading(passed(), "errors"), Analysis(SETTINGS)
     assert good.upper is not None
