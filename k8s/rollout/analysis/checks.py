@@ -65,6 +65,14 @@ def bounds(seen: Blocks, alpha: float, beta: float) -> tuple[float | None, float
     return greatest(-0.1, 0.9, above), None if upper is None else -upper
 
 
+def consistent(lower: float | None, upper: float | None, estimate: float | None) -> float | None:
+    """The upper bound, or None where it is below the lower one or the estimate.
+
+    Each bounds a mean of clipped differences, and the one of a pass is clipped lower: above its clip it bounds nothing.
+    """
+    return None if upper is None or any(each is not None and upper < each for each in (lower, estimate)) else upper
+
+
 def _outcome(failed: bool, passed: bool) -> Outcome:
     return Outcome.FAIL if failed else Outcome.PASS if passed else Outcome.NOT_YET
 
@@ -88,6 +96,7 @@ def rate(
     passed = _last(rates.in_favour(seen, margin.accept)) >= favour
     lower, upper = bounds(seen, settings.alpha_of(check), settings.beta)
     evidence, estimate = int(canary[0].sum()), rates.estimate(seen)
+    upper = consistent(lower, upper, estimate)
     outcome = _outcome(failed, passed)
     if estimate is None:
         sentence = f"no evidence yet in {evidence} requests"
@@ -162,6 +171,7 @@ def _flips(series: paired.Series, expectation: Expectation, settings: AnalysisSe
     lower = greatest(0.0, 1.0, _each(lambda rate: _best(paired.flips_against(series, rate)) >= against))
     upper = greatest(-1.0, 0.0, _each(lambda rate: _last(paired.flips_in_favour(series, -rate, -rate / 2)) >= favour))
     lower, upper = None if lower is None else lower - expected, None if upper is None else -upper - expected
+    upper = consistent(lower, upper, estimate)
     sentence = (
         f"{_points(estimate)} points against the {expected:.2%} expected, {_points(lower)} to {_points(upper)}, "
         f"in {count} pairs; {100 * margin.accept:.2f} may be"

@@ -36,7 +36,8 @@ class Reading:
     lower: float | None = None
     """Above ``margin`` it is a fail; a bound that holds at every look, so it may be looked at as often as one likes."""
     upper: float | None = None
-    """Below ``margin`` it is a pass."""
+    """Below ``margin`` it is a pass. Both bound means of clipped differences, this one's clipped lower; None where it
+    would be below ``lower`` or the estimate, which nothing clips."""
 
 
 def together(readings: list[Reading]) -> Outcome:

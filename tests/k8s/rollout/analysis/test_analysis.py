@@ -160,6 +160,18 @@ def test_bounds_agree_with_outcomes() -> None:
     assert failed.lower < 0.029
 
 
+@pytest.mark.parametrize("errors", [0.001, 0.01, 0.05, 0.3])
+def test_an_interval_is_one_around_the_estimate(errors: float) -> None:
+    analysis = Analysis(SETTINGS, EXPECTED)
+    for place, _ in enumerate(rollout(analysis, Traffic(errors=errors, flips=0.01 + errors), last=40)):
+        if place % 10:
+            continue
+        for each in analysis.readings():
+            if each.upper is not None:
+                assert each.estimate is not None
+                assert each.upper >= max(each.estimate, each.lower or -1), each
+
+
 def test_no_evidence_is_no_pass() -> None:
     analysis = Analysis(SETTINGS, EXPECTED)
     assert analysis.verdict() is Outcome.NOT_YET
