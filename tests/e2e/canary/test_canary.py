@@ -17,7 +17,7 @@ _END_S: Final = 780
 _RATE: Final = 30
 """Requests a second of each door, which leaves the pods some of the two cores."""
 
-pytestmark = [pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.full]
 Made = Callable[[str], Driver]
 
 
@@ -119,7 +119,6 @@ def test_errors_come_out(made: Made, images: Images, measured: Measured) -> None
     assert "errors" in record["sentence"] or "golden" in record["sentence"]
 
 
-@pytest.mark.full
 def test_a_driver_that_is_killed_in_an_upgrade_is_resumed(made: Made, images: Images, measured: Measured) -> None:
     driver = made("killed")
     release, new = driver.release, images.version("2")
@@ -142,7 +141,6 @@ def test_a_driver_that_is_killed_in_an_upgrade_is_resumed(made: Made, images: Im
     assert live(release) == (new.reference, None, 0)
 
 
-@pytest.mark.full
 def test_two_drivers_an_abort_and_a_hand(made: Made, images: Images, measured: Measured) -> None:
     """A second driver is refused, an abort goes through the first, and a change by hand stops the next rollout."""
     driver = made("hands")
@@ -178,7 +176,6 @@ def test_two_drivers_an_abort_and_a_hand(made: Made, images: Images, measured: M
     assert "battle-rollout-2" in listed.stdout
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("variable", "value", "word"),
     [
@@ -203,7 +200,6 @@ def test_out_before_a_user_meets_it(made: Made, images: Images, variable: str, v
     assert word in record["sentence"], record["sentence"]
 
 
-@pytest.mark.full
 def test_no_traffic_is_held_then_aborted_as_set(made: Made, images: Images) -> None:
     driver = made("quiet")
     assert ended(driver.start(images.version("2"), "--wait-minutes", "0.5")) == 3
@@ -214,7 +210,6 @@ def test_no_traffic_is_held_then_aborted_as_set(made: Made, images: Images) -> N
     assert live(driver.release) == (images.version("1").reference, None, 0)
 
 
-@pytest.mark.full
 def test_a_prometheus_that_is_not_there(made: Made, images: Images) -> None:
     driver = made("blind")
     with driver.release.load(rate=_RATE) as load:
