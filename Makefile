@@ -55,7 +55,7 @@ serve: $(ENVS) ## Serve the champion on port 3000
 .PHONY: test
 test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' picks cases, without the floor
 	@mkdir -p .pdx/coverage
-	.venv/bin/pytest -m 'not e2e' -rs $(if $(K),-k '$(K)',--cov)
+	.venv/bin/pytest -m 'not e2e' -rs $(if $(K),-k '$(K)',--cov --numprocesses=logical --maxprocesses=4 --dist=loadfile)
 
 .PHONY: load
 load: $(ENVS) ## Load a running server with Locust and judge it by the SLO; ARGS='--help' for the options
@@ -92,6 +92,7 @@ lint: .venv/.ready ## Check style, types, layers, locks and YAML
 	$(PY) tools/settings_doc.py --check
 	$(PY) tools/values_schema.py --check
 	$(PY) tools/figures.py --check
+	$(PY) tools/rollout_cases.py --check
 	$(PY) -m monitoring.dashboards --check
 	$(PY) -m monitoring.simulate --check
 	.venv/bin/yamllint --strict .

@@ -81,7 +81,9 @@ def test_a_stream_that_ends_early_is_refused(encoding: bytes, packer: Packer, cu
 
 
 @pytest.mark.parametrize(("encoding", "packer"), PACKERS)
-@pytest.mark.parametrize("again", [b"x", gzip.compress(b"x"), gzip.compress(b"") * 1000])
+@pytest.mark.parametrize(
+    "again", [b"x", gzip.compress(b"x"), gzip.compress(b"") * 1000], ids=["byte", "stream", "empty streams"]
+)
 def test_what_comes_after_the_stream_is_refused(encoding: bytes, packer: Packer, again: bytes) -> None:
     with pytest.raises(RequestError, match="goes on after the end"):
         unpack(packer(BODY) + again, encoding, LIMIT)

@@ -12,7 +12,7 @@ from bentos.contract import Contract
 from tests import bundles, commands, servers
 from tests.commands import Pdx
 from tests.exports import export_small, fitted_small
-from tests.tracking import free_port, log_run
+from tests.tracking import log_run
 from tests.training.cli.test_image import docker
 from training import settings
 from training.registry import Registry
@@ -227,7 +227,7 @@ def test_without_kubectl_one_sentence_says_what_to_do(
         ("http://battle.example:no", "--stable is a URL such as https://models.example"),
         ("http://user:hidden@battle.example", "--stable takes no user, password or parameters"),
         ("http://battle.example/?key=hidden", "--stable takes no user, password or parameters"),
-        (f"http://127.0.0.1:{free_port()}", "does not name its version of battle: Connection refused."),
+        ("http://127.0.0.1:1", "does not name its version of battle: Connection refused."),
     ],
 )
 def test_an_address_that_cannot_be_asked_is_one_sentence(place: Place, url: str, sentence: str) -> None:
