@@ -8,6 +8,7 @@ Off, and refused unless the environment says in so many words that this is a tes
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import count
 from random import random
 from time import sleep
 from typing import Any, Final
@@ -60,10 +61,13 @@ class _Faulty(Runtime):
         self._order = np.empty_like(cycle)
         self._order[cycle] = np.roll(cycle, 1)
         self._leaked: list[bytes] = []
+        self._asked = count(1)
 
     def predict(self, x: Any) -> Scores:
         fault = self._fault
-        sleep(fault.slow_seconds)
+        number = next(self._asked)
+        if (not fault.slow_first or number <= fault.slow_first) and random() < fault.slow_ratio:  # noqa: S311
+            sleep(fault.slow_seconds)
         if fault.memory_mib:
             self._leaked.append(b"x" * int(fault.memory_mib * 2**20))
         if random() < fault.error_ratio:  # noqa: S311  no secret

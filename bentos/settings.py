@@ -208,7 +208,9 @@ class Fault(_Group):
 
     Attributes:
         allowed: must be ``yes-this-is-a-test`` where a fault is set, or the process refuses to start.
-        slow_seconds: time that every request spends in the model beyond what it takes; an hour is a hang.
+        slow_seconds: time that a slow request spends in the model beyond what it takes; an hour is a hang.
+        slow_ratio: share of requests that are slow, in [0, 1].
+        slow_first: requests after the start that are slow at most, as where something is cold; 0 is no bound.
         error_ratio: share of requests whose model fails, in [0, 1].
         answers: wrong ones in time: ``mirrored`` scores, ``shuffled`` columns, or ``one-type``, scores mirrored for
             duels whose attacker has the type water.
@@ -217,6 +219,8 @@ class Fault(_Group):
 
     allowed: Literal["", "yes-this-is-a-test"] = ""
     slow_seconds: Seconds = 0
+    slow_ratio: Annotated[float, Field(ge=0, le=1)] = 1
+    slow_first: Annotated[int, Field(ge=0)] = 0
     error_ratio: Annotated[float, Field(ge=0, le=1)] = 0
     answers: Literal["", "mirrored", "shuffled", "one-type"] = ""
     memory_mib: Annotated[float, Field(ge=0, le=1024)] = 0

@@ -1,5 +1,6 @@
 """Faults are off, refused without the flag, and do through both doors what they say."""
 
+from collections.abc import Collection
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -75,6 +76,23 @@ def test_shuffled_columns_are_the_same_wrong_ones_each_time(kind: Any, bundle: P
     assert np.abs(scores - right).max() > 0.1
     assert np.all((scores >= 0) & (scores <= 1))
     assert np.array_equal(scores, core.scores(rows))
+
+
+@pytest.mark.parametrize(
+    ("fault", "slow"),
+    [({}, [20]), ({"slow_first": 3}, [3]), ({"slow_ratio": 0.0}, [0]), ({"slow_ratio": 0.5}, range(4, 17))],
+)
+def test_the_first_or_a_share_of_the_requests_are_slow(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], slow: Collection[int]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("bentos.faults.sleep", slept.append)
+    core = faulty(bundle, slow_seconds=0.25, **fault)
+    rows, _ = parity_rows(core)
+    for _ in range(20):
+        core.scores(rows)
+    assert len(slept) in slow
+    assert set(slept) <= {0.25}
 
 
 def test_answers_of_one_type_are_wrong_for_its_attackers_only(bundle: Path, core: Core) -> None:
