@@ -45,15 +45,18 @@ def legal_rows(dex: Dex, n: int, seed: int) -> list[NDArray[np.int32]]:
     return [column.astype(np.int32) for column in (species[a], attacks[a], species[b], attacks[b])]
 
 
-@lru_cache(maxsize=1)
-def model() -> Model:
-    """Train once a session: the label is the damage race, which a small booster learns in a second."""
+@lru_cache
+def model(seed: int = 1) -> Model:
+    """Train once a session: the label is the damage race, which a small booster learns in a second.
+
+    Another seed trains on other duels.
+    """
     dex = Dex.load(DEX)
-    matrix = features.rows(dex, *legal_rows(dex, _ROWS, seed=1))
+    matrix = features.rows(dex, *legal_rows(dex, _ROWS, seed=seed))
     label = matrix.x[:, features.FEATURES.index("race")]
     data = xgb.DMatrix(matrix.x, label, feature_names=list(features.FEATURES))
     booster = convert.strip(
-        xgb.train({"objective": "binary:logistic", "max_depth": 4, "eta": 0.3, "nthread": 1, "seed": 1}, data, 30)
+        xgb.train({"objective": "binary:logistic", "max_depth": 4, "eta": 0.3, "nthread": 1, "seed": seed}, data, 30)
     )
     codes = legal_rows(dex, _PARITY_ROWS, seed=2)
     sample = features.rows(dex, *codes)

@@ -165,8 +165,19 @@ def tried_table(result: dict[str, Any]) -> str:
 
 
 def answer_block(result: dict[str, Any]) -> str:
-    """The answer that README.md shows, as JSON."""
-    return f"```json\n{json.dumps(result['answer'], indent=1, ensure_ascii=False)}\n```"
+    """The answer that README.md shows, as JSON of a line for each field and each attack; numbers of 4 digits."""
+
+    def short(value: Any) -> str:
+        rounded = json.loads(json.dumps(value), parse_float=lambda text: round(float(text), 4))
+        return json.dumps(rounded, ensure_ascii=False)
+
+    answer = result["answer"]
+    attacks = ",\n".join(f"  {short(each)}" for each in answer["all_moves"])
+    fields = [
+        f' "{name}": ' + (f"[\n{attacks}\n ]" if name == "all_moves" else short(value))
+        for name, value in answer.items()
+    ]
+    return "```json\n{\n" + ",\n".join(fields) + "\n}\n```"
 
 
 def model_table(result: dict[str, Any]) -> str:

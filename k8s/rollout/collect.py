@@ -91,6 +91,7 @@ class Collector:
             gateway=counted,
             scores=pods.scores(grown),
             outcomes=pods.outcomes(grown, self._versions),
+            copies=pods.copies(grown.canary),
         )
         missing = "" if interval.usable() else "a counter is missing, is no number or began anew"
         pairs = pods.pairs(grown.stable, self._versions["canary"])

@@ -7,7 +7,7 @@ from k8s.rollout import back, deploy, release
 from k8s.rollout.errors import Held, Refused, RolledBack, RolloutError, Taken, Unreachable
 from k8s.rollout.gates import Gates
 from k8s.rollout.options import OnTimeout
-from k8s.rollout.plan import Gate
+from k8s.rollout.plan import Gate, resize
 from k8s.rollout.record import HELD, PROMOTED, ROLLED_BACK, RUNNING, Step, now
 from k8s.rollout.watch import require_ours, ways
 from k8s.rollout.work import Asked, Failed, TimedOut, Work
@@ -89,8 +89,9 @@ class Engine:
     def _forward(self, place: int) -> None:
         """Make one revision. The record says so before, so that a driver after this one knows what may be half done."""
         work, record = self._work, self._work.record
-        wanted = record.plan[place]
         require_ours(work)
+        resize(record.plan, place, work.live.replicas("stable"), work.live.replicas("canary"))
+        wanted = record.plan[place]
         record.moving = place
         work.save()
         work.say(f"{place + 1}/{len(record.plan)} {wanted.name}")

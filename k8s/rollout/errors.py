@@ -2,7 +2,8 @@
 
 RolloutError       1, the cluster or a program did not do what it was asked
  ├── Unreachable   1, the API server, a pod or helm did not answer
- │    └── NotThere 1, there is no such object
+ │    ├── NotThere 1, there is no such object
+ │    └── Silent   1, the canary gives no answer, and stable does
  ├── Refused       2, this cannot be begun, and nothing was changed
  ├── Held          3, the rollout stands where it is until a person decides
  ├── RolledBack    4, the old version has all traffic again
@@ -24,6 +25,10 @@ class Unreachable(RolloutError):
 
 class NotThere(Unreachable):
     """The API server has no such object."""
+
+
+class Silent(Unreachable):
+    """The canary gives no answer to what stable answers, by the same way."""
 
 
 class Refused(RolloutError):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from k8s.rollout import opening
 from k8s.rollout.analysis import Analysis, Counts, Interval, Outcome, Reading, Tracks, pairs_asked
 from k8s.rollout.collect import Collector, trouble_of
-from k8s.rollout.errors import Held, Unreachable
+from k8s.rollout.errors import Held, Silent, Unreachable
 from k8s.rollout.evidence import pods
 from k8s.rollout.evidence.gateway import PRESETS, Gateway, Prometheus
 from k8s.rollout.live import Pod, image_of
@@ -108,13 +108,24 @@ class Gates:
     def _golden(self, revision: Revision) -> None:
         """The canary runs; is it the version it should be, and does it answer what is known?"""
         self._ready(revision)
+        work, silent = self._work, False
 
         def unanswered() -> None:
-            self._analysis = opening.analysis(self._work)
+            nonlocal silent
+            trouble = trouble_of(work.live.pods())
+            if trouble:
+                raise Failed(f"The new version does not run: {trouble}.")
+            try:
+                silent = False
+                self._analysis = opening.analysis(work)
+            except Silent:
+                silent = True
+                raise
 
-        reason = self._until(unanswered, self._work.options.wait_minutes)
+        reason = self._until(unanswered, work.options.wait_minutes)
         if reason is not None:
-            raise TimedOut(f"After {self._work.options.wait_minutes:g} minutes: {reason}")
+            said = f"After {work.options.wait_minutes:g} minutes: {reason}"
+            raise Failed(f"golden: {said}") if silent else TimedOut(said)
         self._keep()
         self._verdict()
 

@@ -114,6 +114,11 @@ class Live:
             return f"old pods of {self.name(track)} still run"
         return None
 
+    def replicas(self, track: str) -> int:
+        """Pods that a track's Deployment wants, by its autoscaler's word; 0 where there is none."""
+        deployment = self.find("Deployment", self.name(track))
+        return 0 if deployment is None else int(deployment["spec"].get("replicas", 1))
+
     def unrouted(self, revision: Revision) -> str | None:
         """Why the gateway may not have taken the weights, or None: Accepted and ResolvedRefs at this generation."""
         for kind in ROUTES:

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from k8s.rollout.analysis import Analysis, AnalysisSettings, Expectation, plan
-from k8s.rollout.errors import Held
+from k8s.rollout.errors import Held, Unreachable
 from k8s.rollout.evidence import golden, versions
 from k8s.rollout.live import Pod
 from k8s.rollout.work import Failed, Work
@@ -19,6 +19,8 @@ def analysis(work: Work) -> Analysis:
     Raises:
         Held: the new image is not what it should be, or does not say how differently it may answer.
         Failed: it refuses what stable answers.
+        Silent: it gives no answer to what stable answers.
+        Unreachable: there is no pod to ask, or no answer of stable.
     """
     there = work.live.pods()
     stable, canary = (versions.of(work.api, there, track) for track in ("stable", "canary"))
@@ -58,7 +60,7 @@ def _expect(work: Work, settings: AnalysisSettings, expectation: Expectation) ->
 
 
 def _compare(work: Work, there: list[Pod], made: Analysis) -> None:
-    stable, canary = (next(pod for pod in there if pod.track == track and pod.ready) for track in ("stable", "canary"))
+    stable, canary = (_ready(there, track) for track in ("stable", "canary"))
     rows = golden.rows(work.api, stable)
     if not rows:
         work.say("  stable's bundle has no golden requests")
@@ -74,6 +76,13 @@ def _compare(work: Work, there: list[Pod], made: Analysis) -> None:
     if other:
         raise Held(f"Answers of the canary name version {', '.join(sorted(other))}, and its contract does not.")
     made.add_golden(compared.golden)
+
+
+def _ready(there: list[Pod], track: str) -> Pod:
+    found = next((pod for pod in there if pod.track == track and pod.ready), None)
+    if found is None:
+        raise Unreachable(f"No pod of {track} is ready.")
+    return found
 
 
 def finite(value: float | None) -> float | None:

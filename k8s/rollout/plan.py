@@ -8,7 +8,7 @@ Forward or one step back, a request finds a ready pod: pods come before the traf
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
@@ -171,6 +171,42 @@ def make(shape: Shape) -> list[Revision]:
     made.append(Revision("0 %, nothing copied", Changes.TRAFFIC, Gate.ROUTED, 0, {**values(0), **image}))
     made.append(Revision("canary gone", Changes.PODS, Gate.DONE, 0, {**gone(), **image}))
     return made
+
+
+def resize(plan: list[Revision], place: int, stable: int, canary: int) -> None:
+    """Make the track that is about to take all requests as large as the one that has them now, in the plan itself.
+
+    Autoscalers may have made either larger than the plan knew. Before 100 % this puts a revision of pods in front.
+
+    Args:
+        plan: all revisions; those from ``place`` on are to come.
+        place: of the next one.
+        stable: pods that it has now.
+        canary: pods that it has now.
+    """
+    wanted = plan[place]
+    if wanted.weight != 100:
+        return
+    scale = wanted.values["canary"]["autoscaling"]
+    if wanted.changes is Changes.TRAFFIC:
+        pods = min(stable, scale["max"])
+        if pods > scale["min"]:
+            plan[place:] = [_with_canary(each, autoscaling={**scale, "min": pods}) for each in plan[place:]]
+            larger = plan[place].values["canary"] | {"weight": plan[place - 1].weight}
+            values = {**plan[place].values, "canary": larger}
+            name = f"canary at {_pods(pods)}"
+            plan.insert(place, Revision(name, Changes.PODS, Gate.READY, plan[place - 1].weight, values))
+    elif canary > wanted.values["canary"]["stableMin"]:
+        pods = min(canary, scale["max"])
+        plan[place:] = [_with_canary(each, stableMin=pods) for each in plan[place:]]
+
+
+def _with_canary(revision: Revision, **changes: Any) -> Revision:
+    """The same with other values of a canary that is still to be there."""
+    canary = revision.values["canary"]
+    if not canary["enabled"]:
+        return revision
+    return replace(revision, values={**revision.values, "canary": {**canary, **changes}})
 
 
 def gone() -> dict[str, Any]:

@@ -84,10 +84,10 @@ def connect(*, bare: bool = False) -> Cluster:
     )
 
 
-def kill(container: str) -> None:
-    """SIGKILL for a container by its id, from the node: process 1 takes none from inside of its container."""
+def kill(container: str, signal: str = "SIGKILL") -> None:
+    """A signal for a container by its id, from the node: process 1 takes few from inside of its container."""
     task = container.removeprefix("containerd://")
-    words = ("--namespace", images.NAMESPACE, "tasks", "kill", "--signal", "SIGKILL", task)
+    words = ("--namespace", images.NAMESPACE, "tasks", "kill", "--signal", signal, task)
     if choose.running() is Mode.KIND:
         run("docker", "exec", f"{kind.NAME}-control-plane", "ctr", *words)
     else:

@@ -16,14 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bentos.battle.dex import Dex
+from bentos.core import Core
 from k8s.images import base
 from k8s.local import paths
 from tests import bundles
 from tests.e2e.canary import golden
+from training.expectation import REQUESTS, draw_requests, expectation
 from training.image_tool import choose
 
 REPOSITORY: Final = "localhost/predictiondex/e2e"
 FAULTS: Final = Path(__file__).parent / "faults"
+_RETRAINED: Final = "3"
+_OTHER_DUELS: Final = 11
 _BUILD_S: Final = 900
 _LOAD_S: Final = 300
 
@@ -64,6 +69,10 @@ class Images:
     def version(self, version: str) -> Image:
         """A small battle model, registered as this version; ``"1"`` and ``"2"`` answer alike but for the version."""
         return self._once(version, lambda: self._build(version))
+
+    def retrained(self) -> Image:
+        """Version 3, of the same kind of model trained on other duels; it says how differently it answers."""
+        return self.version(_RETRAINED)
 
     def corrupt(self) -> Image:
         """Version 1 with a model that is not the one its contract names."""
@@ -114,13 +123,25 @@ class Images:
         folder = self._folder / f"bundle-{version}"
         if folder.exists():
             return folder
-        # Of the same model: nothing of it may differ.
-        against = {"against_version": "1", "pairs": 50_000, "flip_rate": 0.0}
-        shift = {"mean_score_shift": 0.0, "score_shift_variance": 0.0}
-        expectation = {"expectation": {**against, **shift}} if version != "1" else {}
         bundles.write(folder, version=version, **bundles.watched())
         (folder / "golden.json.gz").write_bytes(golden.packed())
-        bundles.seal(folder, version=version, **bundles.watched(), **expectation)
+        changes = {"version": version, **bundles.watched()}
+        if version == _RETRAINED:
+            fitted = bundles.model(seed=_OTHER_DUELS)
+            (folder / "model.onnx").write_bytes(fitted.onnx)
+            (folder / "model.ubj").write_bytes(fitted.ubj)
+            changes["parity"] = {"rows": fitted.rows, "expected": [[p] for p in fitted.expected]}
+            bundles.seal(folder, **changes)
+            old, new = Core.open(self._bundle("1")), Core.open(folder)
+            asked = draw_requests(Dex.load(bundles.DEX), REQUESTS)
+            changes["expectation"] = expectation(new, old, asked).model_dump()
+        elif version != "1":
+            # Of the same model: nothing of it may differ.
+            changes["expectation"] = {
+                "against_version": "1", "pairs": REQUESTS,
+                "flip_rate": 0.0, "mean_score_shift": 0.0, "score_shift_variance": 0.0,
+            }  # fmt: skip
+        bundles.seal(folder, **changes)
         return folder
 
     def _build(self, version: str) -> Image:

@@ -106,7 +106,7 @@ class Analysis:
                 requests.append(told.total)
                 events.append(told.total - told.correct)
             else:
-                counts = getattr(each, track)
+                counts = each.answered if (of, track) == ("errors", "canary") else getattr(each, track)
                 requests.append(counts.requests)
                 events.append(getattr(counts, of))
         return np.array(requests, dtype=np.float64), np.array(events, dtype=np.float64)
@@ -207,11 +207,12 @@ def _packed(interval: Interval) -> list[Any]:
     outcomes = interval.outcomes and [
         [each.total, each.correct] for each in (interval.outcomes.stable, interval.outcomes.canary)
     ]
-    return [interval.seconds, *counts, gateway, scores, outcomes]
+    copies = interval.copies and [interval.copies.requests, interval.copies.errors]
+    return [interval.seconds, *counts, gateway, scores, outcomes, copies]
 
 
 def _unpacked(packed: list[Any]) -> Interval:
-    seconds, stable, canary, gateway, scores, outcomes = packed
+    seconds, stable, canary, gateway, scores, outcomes, copies = packed
     return Interval(
         seconds,
         Counts(*stable),
@@ -219,4 +220,5 @@ def _unpacked(packed: list[Any]) -> Interval:
         gateway and Tracks(Counts(*gateway[0]), Counts(*gateway[1])),
         scores and Tracks(tuple(scores[0]), tuple(scores[1])),
         outcomes and Tracks(Outcomes(*outcomes[0]), Outcomes(*outcomes[1])),
+        copies and Counts(*copies),
     )

@@ -62,10 +62,17 @@ class Interval:
     """Observations per score bin (``model_score_bin_total``), the same bins for both tracks."""
     outcomes: Tracks[Outcomes] | None = None
     """None where no feedback came."""
+    copies: Counts | None = None
+    """Copied requests that the canary answered; the server times no copies, so ``slow`` stays 0. None without any."""
+
+    @property
+    def answered(self) -> Counts:
+        """What the canary's errors are told by: users' requests, and where it has none of them, copies."""
+        return self.copies if self.copies is not None and not self.canary.requests else self.canary
 
     def usable(self) -> bool:
         """Whether every number in it can be; one bad number spoils the interval, since its cause is unknown."""
-        pairs: list[Counts | Outcomes] = [self.stable, self.canary]
+        pairs: list[Counts | Outcomes] = [self.stable, self.canary, self.answered]
         for both in (self.gateway, self.outcomes):
             pairs += [both.stable, both.canary] if both is not None else []
         bins = self.scores.stable + self.scores.canary if self.scores is not None else ()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from k8s.rollout.analysis import Golden, Pairs
 from k8s.rollout.api import Answer, Api
-from k8s.rollout.errors import Unreachable
+from k8s.rollout.errors import Silent, Unreachable
 from k8s.rollout.evidence.pods import ADMIN, ask
 from k8s.rollout.live import Pod
 
@@ -76,17 +76,25 @@ def compare(api: Api, stable: Pod, canary: Pod, asked: list[dict[str, Any]]) -> 
     """Ask both pods each row, as traffic that is marked and counts in no objective.
 
     Raises:
-        Unreachable: stable does not answer its own rows, or one of both gives no answer at all.
+        Silent: stable answers a row, and the canary gives no answer at all.
+        Unreachable: stable does not answer its own rows.
     """
     marks = {pod.name: mark(api, pod) for pod in (stable, canary)}
 
     def both(row: dict[str, Any]) -> tuple[Said | str, Said | str]:
-        ours, theirs = (say(api, pod, row["request"], marks[pod.name]) for pod in (stable, canary))
-        return ours, theirs
+        ours = say(api, stable, row["request"], marks[stable.name])
+        try:
+            return ours, say(api, canary, row["request"], marks[canary.name])
+        except Unreachable as error:
+            raise Silent(f"{canary.name} gives no answer to a request that {stable.name} answers: {error}") from None
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        answers = list(threads.map(both, asked))
-    return judge(asked, answers)
+        try:
+            return judge(asked, list(threads.map(both, asked)))
+        except Unreachable:
+            # One that hangs would be asked row after row, each until its time is out.
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def judge(asked: list[dict[str, Any]], answers: list[tuple[Said | str, Said | str]]) -> Compared:

@@ -98,6 +98,15 @@ def counts(numbers: list[Numbers], threshold: float) -> Counts:
     return Counts(asked, errors, timed - fast if edge else math.nan)
 
 
+def copies(canary: list[Numbers]) -> Counts | None:
+    """Copied requests that the canary answered, rightly or with an error of its own; None without any."""
+    classes = ({"ok", "server"}, {"server"})
+    found = Counts(
+        *(total(canary, "cohort_requests_total", cohort="shadow", **{"class": frozenset(each)}) for each in classes)
+    )
+    return None if found.requests == 0 else found
+
+
 def scores(both: Grown) -> Tracks[tuple[float, ...]] | None:
     """Observations by bin of the score; None where the tracks have other bins or none."""
     name = "model_score_bin_total"

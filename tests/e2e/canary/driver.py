@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from k8s.local import paths
-from tests.e2e.cluster import until
+from tests.e2e.cluster import kill, until
 from tests.e2e.images import Image
 from tests.e2e.release import Release
 
@@ -35,7 +35,21 @@ WIDE: Final[dict[str, Any]] = {
     "ids": {"existingSecret": "ids"},
 }
 """Faults on the cluster are gross: the load generator and all pods share two cores (docs/architecture.md)."""
-_END_S: Final = 900
+SLOW: Final[dict[str, Any]] = {
+    "slo": {"latency": {"threshold": 0.5, "objective": 90, "p95": 0.5}, "canary": {"slow": 5.0}}
+}
+"""What is slow for a machine whose two cores have everything to do."""
+SLOWER: Final = {"PDX_FAULT_SLOW_SECONDS": "0.8", "PDX_FAULT_SLOW_RATIO": "0.2"}
+RATE: Final = 30
+"""Requests a second of each door, which leaves the pods some of the two cores."""
+END_S: Final = 900
+"""A rollout of ``FAST`` has ended by then, one way or the other."""
+PROMOTED: Final = 0
+HELD: Final = 3
+OUT: Final = 4
+TAKEN: Final = 5
+LAPSED_S: Final = 25
+"""After a driver was killed its Lease has lapsed by then."""
 
 
 @dataclass
@@ -59,16 +73,28 @@ class Driver:
     def run(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            self.words(command, *words), check=False, capture_output=True, text=True, env=_environment(), timeout=_END_S
+            self.words(command, *words), check=False, capture_output=True, text=True, env=_environment(), timeout=END_S
         )
 
     def start(self, image: Image, *words: str) -> subprocess.Popen[str]:
         """Begin a rollout in a process of its own."""
-        command = self.words("start", "--image", image.reference, *FAST, *words)
+        return self.begin("start", "--image", image.reference, *FAST, *words)
+
+    def begin(self, command: str, *words: str) -> subprocess.Popen[str]:
+        """Begin a command in a process of its own."""
         with (self.release.space.folder / f"driver-{time.monotonic_ns()}.log").open("w") as out:
-            process = subprocess.Popen(command, stdout=out, stderr=out, text=True, env=_environment())
+            process = subprocess.Popen(
+                self.words(command, *words), stdout=out, stderr=out, text=True, env=_environment()
+            )
         self._running.append(process)
         return process
+
+    def kept(self) -> dict[str, Any]:
+        """The record as it is at this moment, straight from its ConfigMap; empty where there is none yet."""
+        found = self.release.space.cluster.core.list_namespaced_config_map(self.release.space.name).items
+        records = [each.data["rollout.json"] for each in found if "rollout.json" in (each.data or {})]
+        record: dict[str, Any] = json.loads(records[-1]) if records else {}
+        return record
 
     def record(self) -> dict[str, Any]:
         """The last rollout, as ``status`` has it."""
@@ -85,12 +111,54 @@ class Driver:
 
         until(what, holds, within_s, poll_s=0.5)
 
+    def ended(self, process: subprocess.Popen[str], status: int, within_s: float = END_S) -> dict[str, Any]:
+        """Wait for a driver, whose exit status has to be this one; returns the record."""
+        found = process.wait(within_s)
+        record = self.record()
+        assert found == status, f"the driver ended with {found}: {record.get('sentence')}\n{self.log()}"
+        return record
+
+    def log(self) -> str:
+        """The end of what the drivers have said."""
+        files = sorted(self.release.space.folder.glob("driver-*.log"))
+        return "\n".join(path.read_text()[-_LOG:] for path in files[-1:])
+
+    def live(self) -> tuple[str, str | None, int]:
+        """Image of stable, image of the canary if there is one, weight of the canary."""
+        release = self.release
+        images = {
+            each["metadata"]["name"]: each["spec"]["template"]["spec"]["containers"][0]["image"]
+            for each in release.space.items("deployments")
+        }
+        (rule, *_) = release.space.get("httproute", release.name)["spec"]["rules"]
+        weights = {each["name"]: each["weight"] for each in rule["backendRefs"]}
+        canary = f"{release.name}-canary"
+        return images[release.stable], images.get(canary), weights.get(canary, 0)
+
+    def at_weight(self, weight: int = 20, within_s: float = 400) -> None:
+        """Wait until the canary has a share of the requests, and has had it for an interval."""
+        self.until(
+            f"{weight} % go to the canary",
+            lambda record: record["weight"] == weight and record["steps"][-1]["intervals"] > 0,
+            within_s,
+        )
+
+    def signal(self, name: str, *tracks: str) -> None:
+        """Send a signal to every server of these tracks."""
+        for pod in self.release.pods():
+            if pod["metadata"]["labels"]["track"] in tracks:
+                for status in pod["status"]["containerStatuses"]:
+                    kill(status["containerID"], name)
+
     def stop(self) -> None:
         """End what still runs."""
         for process in self._running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait(30)
+
+
+_LOG: Final = 4_000
 
 
 def _environment() -> dict[str, str]:

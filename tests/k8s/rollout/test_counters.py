@@ -45,6 +45,26 @@ def test_answers_errors_and_slow_ones() -> None:
     assert pods.counts(list(grown.values()), 0.5) == Counts(requests=102, errors=2, slow=4)
 
 
+def test_copies_that_the_canary_answered() -> None:
+    def of(ok: int, server: int, golden: int = 0) -> Scrape:
+        counted = {
+            ("shadow", "ok"): ok,
+            ("shadow", "server"): server,
+            ("shadow", "client"): 9,
+            ("golden", "ok"): golden,
+        }
+        lines = [
+            f'cohort_requests_total{{cohort="{cohort}",transport="rest",class="{kind}"}} {value}'
+            for (cohort, kind), value in counted.items()
+        ]
+        return Scrape(("a", 0), counters.parse("\n".join(lines)))
+
+    grown = counters.compared({"p": of(1, 0)}, {"p": of(41, 10, golden=60)})
+    assert pods.copies(list(grown.values())) == Counts(requests=50, errors=10)
+    grown = counters.compared({"p": of(1, 0)}, {"p": of(1, 0, golden=60)})
+    assert pods.copies(list(grown.values())) is None
+
+
 def test_a_threshold_that_is_no_edge_is_no_number() -> None:
     grown = counters.compared({"p": scrape()}, {"p": scrape(ok=5, fast=5)})
     assert math.isnan(pods.counts(list(grown.values()), 0.3).slow)

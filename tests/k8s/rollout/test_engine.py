@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import pytest
 
-from k8s.rollout import analysis, back, commands, engine, gates, prepare, work
+from k8s.rollout import analysis, back, commands, engine, gates, opening, prepare, work
 from k8s.rollout.analysis import Plan
 from k8s.rollout.api import Api
 from k8s.rollout.engine import Engine
-from k8s.rollout.errors import Held, Refused, RolledBack, Unreachable
+from k8s.rollout.errors import Held, Refused, RolledBack, Silent, Unreachable
 from k8s.rollout.lease import Lease
 from k8s.rollout.live import Live
 from k8s.rollout.options import OnTimeout, Options
@@ -126,6 +126,36 @@ def test_a_good_version_is_promoted(driver: Driver, world: World) -> None:
     assert not forced
     assert all("--history-max" in words for words in driver.helm.said)
     assert "tag: v2" in driver.said[-1]
+
+
+@pytest.mark.parametrize(("most", "pods"), [(10, 7), (5, 5)])
+def test_a_track_that_takes_all_requests_is_as_large_as_the_one_that_had_them(
+    driver: Driver, world: World, most: int, pods: int
+) -> None:
+    """Autoscalers made stable larger while the canary had half, and then the canary."""
+    world.upgrade({"autoscaling": {"max": most}}, "larger", ())
+    world.writes.clear()
+
+    def scale(track: str, replicas: int) -> None:
+        path = world.path("Deployment", f"battle-{track}")
+        if path in world.server.objects:
+            world.server.objects[path]["spec"]["replicas"] = replicas
+
+    def half(_: tuple[str, ...]) -> None:
+        # An upgrade leaves the number of pods to the autoscaler.
+        scale("stable", 7)
+        scale("canary", 9 if world.weight() == 100 else 2)
+
+    world.half = half
+    driver.start()
+    promoted(world)
+    never_both(world)
+    made = [(each["config"].get("canary", {}), each["config"]["image"]["tag"]) for each in world.revisions[2:]]
+    sizes = [(c["weight"], c["autoscaling"]["min"], c["stableMin"], tag) for c, tag in made if c.get("enabled")]
+    assert sizes[-5:] == [
+        (50, 2, 2, "v1"), (50, pods, 2, "v1"), (100, pods, 2, "v1"),
+        (100, pods, min(9, most), "v2"), (0, pods, min(9, most), "v2"),
+    ]  # fmt: skip
 
 
 def test_errors_come_out_at_their_step(driver: Driver, world: World) -> None:
@@ -526,6 +556,37 @@ def test_a_canary_without_a_ready_pod_comes_out(driver: Driver, world: World) ->
     driver.hear = hear
     with pytest.raises(RolledBack, match="no pod of it was ready"):
         driver.start(Options(**{**vars(FAST), "wait_minutes": 0.5}))
+    rolled_back(world)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended", "state"),
+    [(Silent("c gives no answer"), RolledBack, "rolled back"), (Unreachable("stable is away"), Held, "held")],
+)
+def test_a_canary_that_answers_no_golden_request_comes_out(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, error: Unreachable, ended: type[Exception], state: str
+) -> None:
+    def asked(_: Work) -> None:
+        raise error
+
+    monkeypatch.setattr(opening, "analysis", asked)
+    with pytest.raises(ended, match=str(error)):
+        driver.start(Options(**{**vars(FAST), "wait_minutes": 0.02}))
+    assert driver.record.state == state
+
+
+def test_a_crash_while_golden_requests_are_asked_comes_out(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(_: Work) -> None:
+        status = world.server.objects["/api/v1/namespaces/models/pods/canary-v2"]["status"]
+        status["conditions"] = []
+        status["containerStatuses"] = [{"restartCount": 1, "lastState": {"terminated": {"reason": "OOMKilled"}}}]
+        raise Unreachable("No pod of canary is ready.")
+
+    monkeypatch.setattr(opening, "analysis", asked)
+    with pytest.raises(RolledBack, match="killed for memory"):
+        driver.start(FAST)
     rolled_back(world)
 
 

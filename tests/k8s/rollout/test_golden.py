@@ -2,12 +2,13 @@
 
 import gzip
 import json
+import threading
 from typing import Any
 
 import pytest
 
 from k8s.rollout.api import Api
-from k8s.rollout.errors import Held, Unreachable
+from k8s.rollout.errors import Held, Silent, Unreachable
 from k8s.rollout.evidence import golden, versions
 from k8s.rollout.evidence.golden import Said
 from k8s.rollout.live import Pod
@@ -112,6 +113,35 @@ def test_no_answer_is_no_refusal(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Unreachable):
         golden.say(api, CANARY, BATTLE["request"], {})
     assert len(tries) == 3
+
+
+def test_a_canary_that_answers_nothing_is_told_from_a_stable_that_does_not(
+    api: Api, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stable = Pod("s", "stable", "s", 0, ready=True, trouble=None)
+    mark = (200, b'{"mark": "m", "header": "x-pdx-cohort", "expires": 1}')
+    said = {"recommended_move": "y", "win_probability": 0.5, "model": {"name": "m", "version": "1"}}
+    place = "/api/v1/namespaces/models/pods/{}:{}/proxy{}"
+    for name in "sc":
+        server.answers[place.format(name, 3002, "/mark/golden")] = mark
+    hangs = threading.Event()
+
+    def nothing(_: bytes) -> tuple[int, bytes]:
+        hangs.wait(5)
+        return 200, b""
+
+    monkeypatch.setattr(golden, "_ANSWER_S", 0.1)
+    server.answers[place.format("c", 3000, "/predict/battle")] = nothing
+    server.answers[place.format("s", 3000, "/predict/battle")] = (200, json.dumps(said).encode())
+    with pytest.raises(Silent, match=r"^c gives no answer to a request that s answers: "):
+        golden.compare(api, stable, CANARY, [BATTLE] * 400)
+    # The other rows were not asked, each until its time was out.
+    assert len([path for _, path, _, _ in server.asked if path.endswith("/c:3000/proxy/predict/battle")]) < 60
+    server.answers[place.format("s", 3000, "/predict/battle")] = nothing
+    with pytest.raises(Unreachable) as caught:
+        golden.compare(api, stable, CANARY, [BATTLE])
+    assert not isinstance(caught.value, Silent)
+    hangs.set()
 
 
 def contract(version: str, against: str | None, model: str = "battle", run: str = "r1") -> bytes:

@@ -336,3 +336,20 @@ def test_settings_are_those_of_the_chart() -> None:
     assert settings.slow_ceiling == pytest.approx(0.01)
     assert settings.flips.fail == pytest.approx(settings.flips.accept / 5)
     assert settings.interval_seconds == 5.0
+
+
+@pytest.mark.parametrize(("errors", "outcome"), [(0.2, Outcome.FAIL), (0.0, Outcome.NOT_YET)])
+def test_errors_of_copies_are_the_canarys_while_it_has_no_user(errors: float, outcome: Outcome) -> None:
+    analysis = Analysis(SETTINGS)
+    analysis.begin_step(0)
+    for _ in range(30):
+        copied = Counts(20, round(20 * errors))
+        analysis.add(Interval(15, Counts(250, 0), NOTHING, copies=copied, gateway=Tracks(Counts(250, 0), NOTHING)))
+        analysis = Analysis.from_json(json.loads(json.dumps(analysis.to_json())))
+    (read,) = (each for each in analysis.readings() if each.check == "errors")
+    assert read.outcome is outcome
+    # Nobody timed them, so they say nothing of slow answers; and users' requests come before them.
+    (slow,) = (each for each in analysis.readings() if each.check == "slow")
+    assert slow.outcome is Outcome.NOT_YET
+    assert Interval(15, NOTHING, Counts(9, 0), copies=Counts(9, 9)).answered == Counts(9, 0)
+    assert not Interval(15, NOTHING, NOTHING, copies=Counts(9, 10)).usable()

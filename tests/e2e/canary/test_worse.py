@@ -1,0 +1,146 @@
+"""Versions that are worse come out, and their faults reach no more users than they must."""
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.canary.conftest import Made, Shown
+from tests.e2e.canary.driver import OUT, RATE, SLOW, SLOWER, Driver
+from tests.e2e.images import Image, Images
+from tests.e2e.load import Load, Tally
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+class Seen:
+    """A rollout that was watched to its end.
+
+    Attributes:
+        record: of the rollout.
+        tally: of the clients.
+        most: the largest weight that was seen.
+    """
+
+    def __init__(self, driver: Driver, image: Image, *words: str, status: int = OUT) -> None:
+        weights = [0]
+        with driver.release.load(rate=RATE) as load:
+            load.answered(50)
+            process = driver.start(image, *words)
+            while process.poll() is None:
+                weights.append(driver.live()[2])
+                time.sleep(0.5)
+            ended = time.monotonic()
+            self.record = driver.ended(process, status)
+            load.answered(100, version="1")
+        self.tally: Tally = load.stop()
+        self.most = max(weights)
+        self._first = min((each.ended for each in load.requests() if each.failure), default=ended)
+        self._out_s = ended - self._first
+
+    def __str__(self) -> str:
+        return f"{self.record['sentence']} At most {self.most} %; {self.tally}"
+
+    @property
+    def result(self) -> str:
+        """For the table of cases."""
+        check = self.record["sentence"].split(":")[0].removeprefix("The new version ")
+        late = f", {self._out_s:.0f} s after the first bad answer to a user" if self.tally.failed else ""
+        return f"out ({check}), at most {self.most} %{late}"
+
+
+def test_errors_come_out_before_a_user_meets_them(made: Made, images: Images, shown: Shown) -> None:
+    """Of each twenty requests one fails; golden requests and copies show it at weight 0."""
+    driver = made("errors")
+    seen = Seen(driver, images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05"))
+    assert driver.live() == (images.version("1").reference, None, 0)
+    assert seen.record["state"] == "rolled back"
+    assert (seen.tally.failed, seen.most) == (0, 0), str(seen)
+    shown(seen.result, seen.tally, log=driver.log())
+
+
+@pytest.mark.full
+def test_errors_come_out_at_a_step(made: Made, images: Images, shown: Shown) -> None:
+    """Where nobody compares pairs, users' own errors are what shows it."""
+    driver = made("steps")
+    failing = images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05")
+    seen = Seen(driver, failing, "--without-pairs", "--min-intervals", "10")
+    assert driver.live() == (images.version("1").reference, None, 0)
+    assert "errors" in seen.record["sentence"]
+    assert 0 < seen.most <= 50
+    # What failed was the fault's own answer, an error of the model, and no connection.
+    assert all("500" in kind or "INTERNAL" in kind for kind in seen.tally.kinds), seen.tally.kinds
+    assert seen.tally.failed <= 0.1 * seen.tally.versions["2"]
+    shown(seen.result, seen.tally, log=driver.log())
+
+
+@pytest.mark.full
+def test_slow_answers_come_out(made: Made, images: Images, shown: Shown) -> None:
+    driver = made("slow", SLOW)
+    seen = Seen(driver, images.failing("2", "slow", **SLOWER))
+    assert driver.live() == (images.version("1").reference, None, 0)
+    assert "slow" in seen.record["sentence"]
+    assert seen.most <= 20
+    assert seen.tally.failed == 0, str(seen)
+    shown(seen.result, seen.tally, log=driver.log())
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        pytest.param({"PDX_FAULT_ANSWERS": "mirrored"}, "golden", id="mirrored"),
+        pytest.param({"PDX_FAULT_ANSWERS": "shuffled"}, "golden", id="shuffled", marks=pytest.mark.full),
+        pytest.param({"PDX_FAULT_ANSWERS": "one-type"}, "golden", id="one-type", marks=pytest.mark.full),
+        pytest.param({"PDX_NO_SUCH_SETTING": "1"}, "does not run", id="crash-loop", marks=pytest.mark.full),
+        pytest.param({"PDX_FAULT_MEMORY_MIB": "4"}, "killed for memory", id="memory", marks=pytest.mark.full),
+        pytest.param({"PDX_FAULT_SLOW_SECONDS": "60"}, "no answer", id="hang", marks=pytest.mark.full),
+    ],
+)
+def test_out_before_a_user_meets_it(made: Made, images: Images, shown: Shown, fault: dict[str, str], word: str) -> None:
+    (name,) = {f"{key}-{value}".lower().replace("_", "-") for key, value in fault.items()}
+    driver = made(name.removeprefix("pdx-"))
+    seen = Seen(driver, images.failing("2", name, **fault))
+    assert seen.tally.failed == 0, str(seen)
+    assert set(seen.tally.versions) == {"1"}
+    assert word in seen.record["sentence"], seen.record["sentence"]
+    assert driver.live() == (images.version("1").reference, None, 0)
+    shown(seen.result, seen.tally, log=driver.log())
+
+
+@pytest.mark.full
+def test_a_version_that_is_never_ready_comes_out(made: Made, images: Images, shown: Shown) -> None:
+    """Its pods run, and the kubelet never hears from them that they are ready."""
+    driver = made("unready")
+    seen = Seen(driver, images.failing("2", "unready", PDX_ADMIN_PORT="3009"), "--ready-minutes", "1")
+    assert seen.tally.failed == 0, str(seen)
+    assert set(seen.tally.versions) == {"1"}
+    assert driver.live() == (images.version("1").reference, None, 0)
+    shown(seen.result, seen.tally, log=driver.log())
+
+
+@pytest.mark.full
+def test_a_version_that_hangs_comes_out(made: Made, images: Images, shown: Shown) -> None:
+    """It stops answering anything while it has a share of the requests."""
+    driver = made("hangs")
+    release, new = driver.release, images.version("2")
+    with release.load(rate=RATE) as load:
+        load.answered(50)
+        process = driver.start(new)
+        driver.at_weight()
+        began = time.monotonic()
+        driver.signal("SIGSTOP", "canary")
+        while process.poll() is None and driver.live()[2]:
+            time.sleep(0.5)
+        out = time.monotonic() - began
+        driver.ended(process, OUT)
+        load.answered(100, version="1")
+    tally = load.stop()
+    assert driver.live() == (images.version("1").reference, None, 0)
+    # What failed was asked of the pod that hung, between the hang and its end.
+    assert _failed_outside(load, began, out) == []
+    shown(f"out, {out:.0f} s from the hang to weight 0; what failed was asked of that pod", tally)
+
+
+def _failed_outside(load: Load, began: float, seconds: float) -> list[Any]:
+    end = began + seconds + 30
+    return [each for each in load.requests() if each.failure and not began - 12 < each.sent < end]
