@@ -4,11 +4,12 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, heat, limit, lines, row, several
+from monitoring.dashboards.parts import CHOSEN, OWN, RATE, Query, alerts, dashboard, heat, limit, lines, row
 
 NAME: Final = "model"
 ALERTS: Final = "Model(Input|Score)Drift(Severe)?|ModelAccuracy(Low|BelowOffline)|ModelTooOld"
 _OWN: Final = f'{OWN},version=~"$version"'
+"""Of what is recorded by version, over all its pods."""
 
 
 def _drift(window: str) -> list[Query]:
@@ -23,16 +24,15 @@ def _drift(window: str) -> list[Query]:
 
 def made() -> Dashboard:
     """The dashboard."""
-    empty = dashboard(NAME, "model", "Predictions, drift and live accuracy of the versions of one release.")
     return (
-        several(empty, "version", "Version", f"label_values(model_info{{{OWN}}}, version)")
+        dashboard(NAME, "model", "Predictions, drift and live accuracy of the versions of one release.")
         .with_row(row("Predictions"))
         .with_panel(alerts(ALERTS))
         .with_panel(
             lines(
                 "Predictions",
                 "Rows that were scored; a duel is some hundred.",
-                [Query(f"sum by (version) (rate(model_predictions_total{{{_OWN}}}[{RATE}]))", "version {{version}}")],
+                [Query(f"sum by (version) (rate(model_predictions_total{{{CHOSEN}}}[{RATE}]))", "version {{version}}")],
                 "short",
             )
         )
@@ -40,14 +40,14 @@ def made() -> Dashboard:
             heat(
                 "Confidence",
                 "Probability of the answered class, one a request. A model that has grown unsure moves down.",
-                Query(f"sum by (le) (increase(model_confidence_score_bucket{{{_OWN}}}[{RATE}]))", "{{le}}"),
+                Query(f"sum by (le) (increase(model_confidence_score_bucket{{{CHOSEN}}}[{RATE}]))", "{{le}}"),
             )
         )
         .with_panel(
             lines(
                 "Versions",
                 "Pods by version and track.",
-                [Query(f"count by (track, version) (model_info{{{_OWN}}})", "{{track}} {{version}}")],
+                [Query(f"count by (track, version) (model_info{{{CHOSEN}}})", "{{track}} {{version}}")],
                 "short",
             )
         )
@@ -96,7 +96,7 @@ def made() -> Dashboard:
             lines(
                 "Score, by bin, in the reference",
                 "What it was when the version was made.",
-                [Query(f"avg by (bin) (model_score_reference_ratio{{{_OWN}}})", "{{bin}}")],
+                [Query(f"avg by (bin) (model_score_reference_ratio{{{CHOSEN}}})", "{{bin}}")],
                 "percentunit",
                 bars=True,
             )
@@ -118,7 +118,7 @@ def made() -> Dashboard:
                     Query(f"model_accuracy{{{_OWN}}}", "right ({{version}})"),
                     Query(f"model_accuracy:lower{{{_OWN}}}", "from ({{version}})"),
                     Query(f"model_accuracy:upper{{{_OWN}}}", "to ({{version}})"),
-                    Query(f"max by (version) (model_offline_accuracy_ratio{{{_OWN}}})", "offline ({{version}})"),
+                    Query(f"max by (version) (model_offline_accuracy_ratio{{{CHOSEN}}})", "offline ({{version}})"),
                     limit("slo:accuracy:floor", "floor", percent=True),
                 ],
                 "percentunit",
@@ -128,7 +128,7 @@ def made() -> Dashboard:
             lines(
                 "Outcomes",
                 "What feedback said, in an hour. `other_pairing`, `duplicate` and `refused` count in no figure.",
-                [Query(f"sum by (result) (increase(model_feedback_total{{{_OWN}}}[1h]))", "{{result}}")],
+                [Query(f"sum by (result) (increase(model_feedback_total{{{CHOSEN}}}[1h]))", "{{result}}")],
                 "short",
             )
         )
@@ -146,7 +146,7 @@ def made() -> Dashboard:
                 "Days since the version was trained.",
                 [
                     Query(
-                        f"(time() - max by (version) (model_created_timestamp_seconds{{{_OWN}}})) / 86400",
+                        f"(time() - max by (version) (model_created_timestamp_seconds{{{CHOSEN}}})) / 86400",
                         "version {{version}}",
                     ),
                     limit("slo:age:days", "limit"),

@@ -16,8 +16,14 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 OWN: Final = 'namespace="$namespace",release="$release"'
-"""Matchers of one release."""
-ASKED: Final = OWN + (
+"""Matchers of one release, for what is recorded of all of it."""
+CHOSEN: Final = OWN + ',version=~"$version",track=~"$track"'
+"""Matchers of the chosen versions and tracks of it, for what a server counts under its model's labels."""
+PODS: Final = OWN + ',track=~"$track"'
+"""Matchers of the pods of the chosen tracks, for what has no label of a version."""
+NO_OTHERS: Final = f'unless on (namespace, pod) model_info{{{OWN},version!~"$version"}}'
+"""Leaves out pods of versions that are not chosen; pods that have not loaded a model yet stay."""
+ASKED: Final = CHOSEN + (
     ',route!~"/v2/health/.*|/v2/models/.*ready|Server.*|ModelReady|/docs.*|/openapi.json|/static_content/.*"'
 )
 """Matchers of its requests that ask for something; the chart's rules have the same."""
@@ -55,32 +61,21 @@ def dashboard(name: str, title: str, description: str) -> build.Dashboard:
         )
         .with_variable(build.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     )
-    for variable, label, query in (
-        ("namespace", "Namespace", 'label_values(up{release!=""}, namespace)'),
-        ("release", "Release", 'label_values(up{namespace="$namespace",release!=""}, release)'),
+    # `up` knows releases that answer nothing; it has no label of a model, which `.*` matches too.
+    releases = '{__name__=~"up|model_info",namespace="$namespace",release!="",model=~"$model"}'
+    for variable, label, query, several in (
+        ("namespace", "Namespace", 'label_values(up{release!=""}, namespace)', False),
+        ("model", "Model", 'label_values(model_info{namespace="$namespace"}, model)', True),
+        ("release", "Release of the model", f"label_values({releases}, release)", False),
+        ("version", "Version", f"label_values(model_info{{{OWN}}}, version)", True),
+        ("track", "Track", f"label_values(up{{{OWN}}}, track)", True),
     ):
-        made = made.with_variable(
-            build.QueryVariable(variable)
-            .label(label)
-            .query(query)
-            .datasource(_SOURCE)
-            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-        )
+        chosen = build.QueryVariable(variable).label(label).query(query).datasource(_SOURCE)
+        chosen = chosen.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        if several:
+            chosen = chosen.multi(True).include_all(True).all_value(".*")
+        made = made.with_variable(chosen)
     return made
-
-
-def several(made: build.Dashboard, variable: str, label: str, query: str) -> build.Dashboard:
-    """Add a variable of which all, some or one may be chosen."""
-    return made.with_variable(
-        build.QueryVariable(variable)
-        .label(label)
-        .query(query)
-        .datasource(_SOURCE)
-        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-    )
 
 
 def row(title: str) -> build.Row:
@@ -148,7 +143,7 @@ def heat(title: str, description: str, query: Query, *, width: int = _WIDTH) -> 
     return panel.with_target(asked)
 
 
-def quantiles(metric: str, by: str, matchers: str = OWN) -> list[Query]:
+def quantiles(metric: str, by: str, matchers: str = CHOSEN) -> list[Query]:
     """The 50th, 95th and 99th percentile of a histogram, by a label."""
     return [
         Query(

@@ -4,13 +4,12 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, lines, row, several
+from monitoring.dashboards.parts import NO_OTHERS, OWN, PODS, RATE, Query, alerts, dashboard, lines, row
 
 NAME: Final = "resources"
 ALERTS: Final = "Model(Cpu|Memory|Disk)High|ModelCrashLooping|ModelAutoscalerAtMaximum"
-_OWN: Final = f'{OWN},track=~"$track"'
 _CONTAINER: Final = 'namespace="$namespace",container="server"'
-_ITS_PODS: Final = f"and on (namespace, pod) up{{{_OWN}}}"
+_ITS_PODS: Final = f"and on (namespace, pod) (up{{{PODS}}} {NO_OTHERS})"
 
 
 def _limit(resource: str) -> Query:
@@ -24,9 +23,8 @@ def _alarm(resource: str) -> Query:
 
 def made() -> Dashboard:
     """The dashboard."""
-    empty = dashboard(NAME, "resources", "CPU, memory, disk, restarts and pods of one release.")
     return (
-        several(empty, "track", "Track", f"label_values(up{{{OWN}}}, track)")
+        dashboard(NAME, "resources", "CPU, memory, disk, restarts and pods of one release.")
         .with_row(row("Pods"))
         .with_panel(alerts(ALERTS))
         .with_panel(
@@ -36,7 +34,7 @@ def made() -> Dashboard:
                 [
                     Query(
                         f"max by (pod) (rate(container_cpu_usage_seconds_total{{{_CONTAINER}}}[{RATE}]) {_ITS_PODS})"
-                        f" or sum by (pod) (rate(process_cpu_seconds_total{{{_OWN}}}[{RATE}]))",
+                        f" or sum by (pod) (rate(process_cpu_seconds_total{{{PODS}}}[{RATE}]) {NO_OTHERS})",
                         "{{pod}}",
                     )
                 ],
@@ -50,7 +48,7 @@ def made() -> Dashboard:
                 [
                     Query(
                         f"max by (pod) (container_memory_working_set_bytes{{{_CONTAINER}}} {_ITS_PODS})"
-                        f" or max by (pod) (process_resident_memory_bytes{{{_OWN}}})",
+                        f" or max by (pod) (process_resident_memory_bytes{{{PODS}}} {NO_OTHERS})",
                         "{{pod}}",
                     ),
                     _limit("memory"),
@@ -64,7 +62,7 @@ def made() -> Dashboard:
                 "Disk",
                 "Files in the scratch folder by pod, the only one that can be written.",
                 [
-                    Query(f"max by (pod) (process_scratch_bytes{{{_OWN}}})", "{{pod}}"),
+                    Query(f"max by (pod) (process_scratch_bytes{{{PODS}}} {NO_OTHERS})", "{{pod}}"),
                     _limit("disk"),
                     _alarm("disk"),
                 ],
@@ -76,7 +74,7 @@ def made() -> Dashboard:
                 "Pods",
                 "That can be scraped, by track, against the bounds of the autoscaler.",
                 [
-                    Query(f"count by (track) (up{{{_OWN}}} == 1)", "{{track}}"),
+                    Query(f"count by (track) (up{{{PODS}}} == 1 {NO_OTHERS})", "{{track}}"),
                     Query(f"max(release:pods:min{{{OWN}}})", "at least"),
                     Query(f"max(release:pods:max{{{OWN}}})", "at most"),
                 ],
@@ -87,7 +85,7 @@ def made() -> Dashboard:
             lines(
                 "Starts within an hour",
                 "Of the process in each pod, beyond its first.",
-                [Query(f"max by (pod) (changes(process_start_time_seconds{{{_OWN}}}[1h]))", "{{pod}}")],
+                [Query(f"max by (pod) (changes(process_start_time_seconds{{{PODS}}}[1h]) {NO_OTHERS})", "{{pod}}")],
                 "short",
             )
         )
@@ -95,7 +93,7 @@ def made() -> Dashboard:
             lines(
                 "Open files",
                 "Connections are files.",
-                [Query(f"max by (pod) (process_open_fds{{{_OWN}}})", "{{pod}}")],
+                [Query(f"max by (pod) (process_open_fds{{{PODS}}} {NO_OTHERS})", "{{pod}}")],
                 "short",
             )
         )

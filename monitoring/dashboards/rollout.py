@@ -4,11 +4,24 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.parts import ASKED, OWN, RATE, Query, alerts, dashboard, limit, lines, quantiles, row
+from monitoring.dashboards.parts import (
+    ASKED,
+    CHOSEN,
+    OWN,
+    PODS,
+    RATE,
+    Query,
+    alerts,
+    dashboard,
+    limit,
+    lines,
+    quantiles,
+    row,
+)
 
 NAME: Final = "rollout"
 ALERTS: Final = "ModelCanaryStalled|ModelVersionsMixed"
-_TIMED: Final = f'{OWN},route!="other"'
+_TIMED: Final = f'{CHOSEN},route!="other"'
 
 
 def made() -> Dashboard:
@@ -37,7 +50,7 @@ def made() -> Dashboard:
             lines(
                 "Pods by version",
                 "A track holds one version but while it changes.",
-                [Query(f"count by (track, version) (model_info{{{OWN}}})", "{{track}} {{version}}")],
+                [Query(f"count by (track, version) (model_info{{{CHOSEN}}})", "{{track}} {{version}}")],
                 "short",
             )
         )
@@ -58,7 +71,7 @@ def made() -> Dashboard:
             lines(
                 "Share of slow answers",
                 "Those that take longer than slo.latency.threshold, where a slower version shows first.",
-                [Query(f"track:api_slow_answers:ratio_rate5m{{{OWN}}}", "{{track}}")],
+                [Query(f"track:api_slow_answers:ratio_rate5m{{{PODS}}}", "{{track}}")],
                 "percentunit",
             )
         )
@@ -69,8 +82,8 @@ def made() -> Dashboard:
                 "Of the answered class. Both tracks are asked the same kind of things, so they should agree.",
                 [
                     Query(
-                        f"sum by (track) (rate({score}_sum{{{OWN}}}[{RATE}]))"
-                        f" / (sum by (track) (rate({score}_count{{{OWN}}}[{RATE}])) > 0)",
+                        f"sum by (track) (rate({score}_sum{{{CHOSEN}}}[{RATE}]))"
+                        f" / (sum by (track) (rate({score}_count{{{CHOSEN}}}[{RATE}])) > 0)",
                         "{{track}}",
                     )
                 ],
@@ -81,7 +94,7 @@ def made() -> Dashboard:
             lines(
                 "Drift of the score",
                 "Over an hour, by version.",
-                [Query(f'model:model_score_drift:psi{{{OWN},window="1h"}}', "version {{version}}")],
+                [Query(f'model:model_score_drift:psi{{{OWN},version=~"$version",window="1h"}}', "version {{version}}")],
                 "short",
             )
         )

@@ -4,14 +4,28 @@ from typing import Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from monitoring.dashboards.parts import OWN, RATE, Query, alerts, dashboard, limit, lines, number, quantiles, row
+from monitoring.dashboards.parts import (
+    CHOSEN,
+    NO_OTHERS,
+    OWN,
+    PODS,
+    RATE,
+    Query,
+    alerts,
+    dashboard,
+    limit,
+    lines,
+    number,
+    quantiles,
+    row,
+)
 
 NAME: Final = "service"
 ALERTS: Final = (
     "Model(Availability|Latency)Burn(Fast|Slow)|ModelErrorRatioHigh|ModelLatencyP95High|ModelClientErrorsSudden"
     "|ModelMetricsAbsent|ModelTargetDown|ModelPodsNotReady|ModelKeysNotReloaded"
 )
-_TIMED: Final = f'{OWN},route!="other"'
+_TIMED: Final = f'{CHOSEN},route!="other"'
 
 
 def made() -> Dashboard:
@@ -54,7 +68,7 @@ def made() -> Dashboard:
                 "By whose fault they ended: ok, client or server.",
                 [
                     Query(
-                        f"sum by (transport, class) (rate(api_requests_total{{{OWN}}}[{RATE}]))",
+                        f"sum by (transport, class) (rate(api_requests_total{{{CHOSEN}}}[{RATE}]))",
                         "{{transport}} {{class}}",
                     )
                 ],
@@ -65,7 +79,7 @@ def made() -> Dashboard:
             lines(
                 "Requests by route",
                 "The ten that are asked most.",
-                [Query(f"topk(10, sum by (route) (rate(api_requests_total{{{OWN}}}[{RATE}])))", "{{route}}")],
+                [Query(f"topk(10, sum by (route) (rate(api_requests_total{{{CHOSEN}}}[{RATE}])))", "{{route}}")],
                 "reqps",
             )
         )
@@ -75,7 +89,7 @@ def made() -> Dashboard:
                 "The ten most frequent; docs/architecture.md says what each means.",
                 [
                     Query(
-                        f"topk(10, sum by (transport, code) (rate(api_errors_total{{{OWN}}}[{RATE}])))",
+                        f"topk(10, sum by (transport, code) (rate(api_errors_total{{{CHOSEN}}}[{RATE}])))",
                         "{{transport}} {{code}}",
                     )
                 ],
@@ -122,7 +136,7 @@ def made() -> Dashboard:
             lines(
                 "Requests in flight",
                 "By pod. One that stays far above the others is stuck.",
-                [Query(f"sum by (pod) (api_requests_in_flight{{{OWN}}})", "{{pod}}")],
+                [Query(f"sum by (pod) (api_requests_in_flight{{{PODS}}} {NO_OTHERS})", "{{pod}}")],
                 "short",
             )
         )
@@ -139,7 +153,7 @@ def made() -> Dashboard:
                 "Pods with a model",
                 "By track, against the bounds of the autoscaler.",
                 [
-                    Query(f"sum by (track) (model_info{{{OWN}}})", "{{track}}"),
+                    Query(f"sum by (track) (model_info{{{CHOSEN}}})", "{{track}}"),
                     limit("release:pods:min", "at least"),
                     limit("release:pods:max", "at most"),
                 ],

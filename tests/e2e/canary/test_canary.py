@@ -1,11 +1,17 @@
 """A good version is promoted on the cluster, by the command that a person has, while clients ask over REST and gRPC."""
 
+import os
+import subprocess
+import sys
 import time
 from typing import Final
 
+from k8s.local import paths
+from monitoring.pictures.draw import silent
+from monitoring.pictures.recording import Recording
 from tests.e2e.canary.conftest import Made, Shown
-from tests.e2e.canary.driver import END_S, PROMOTED, RATE, WIDE, as_account
-from tests.e2e.conftest import FULL, Measured
+from tests.e2e.canary.driver import END_S, PROMETHEUS, PROMOTED, RATE, WIDE, Driver, as_account
+from tests.e2e.conftest import FULL, RECORDS, Measured
 from tests.e2e.images import Images
 from tests.e2e.release import merged
 
@@ -51,5 +57,18 @@ def test_a_good_version_is_promoted(made: Made, images: Images, measured: Measur
     # The next plain deploy is by the values file that the promotion wrote into, and without any value of before.
     release.space.helm("upgrade", release.name, "helm/serving", "--reset-values", "--values", deploy, "--wait")
     assert driver.live() == (new.reference, None, 0)
+    picture(driver, took)
     what = f"promoted in {took:.0f} s; the canary had {', '.join(followed)}; the next plain deploy keeps it"
     shown(what, tally, log=driver.log())
+
+
+def picture(driver: Driver, took_s: float) -> None:
+    """Record what the dashboard of rollouts showed; ``python -m monitoring.pictures draw FOLDER --keep`` draws it."""
+    words = ["--service", PROMETHEUS, "--namespace", driver.release.space.name, "--release", driver.release.name]
+    words += ["--dashboard", "rollout", "--interval", "5", "--minutes", f"{took_s / 60 + 1:.2f}"]
+    environment = {**os.environ, "KUBECONFIG": str(paths.KUBECONFIG), "PATH": f"{paths.PROGRAMS}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "monitoring.pictures", "record", *words, "--out", str(RECORDS / "rollout")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=paths.ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    drawn = Recording.read(RECORDS / "rollout/rollout.json.gz")
+    assert not {query.panel for query in silent(drawn)} & {"Share of the requests", "Requests", "Pods by version"}
