@@ -49,6 +49,7 @@ RECORDED: Final = {
     "good": "test_a_good_version_is_promoted",
     "bad": "test_out_before_a_user_meets_it[mirrored]",
 }
+_PLANNED: Final = "is expected.\n"
 _LOOK: Final = re.compile(r" +\d+ s: stable |  no data: ")
 _BLOCK: Final = re.compile(r"(<!-- rollouts (\w+): [^\n]* -->\n).*?(<!-- end of rollouts -->)", re.DOTALL)
 
@@ -70,12 +71,12 @@ def table(results: dict[str, Any]) -> str:
 
 
 def recording(results: dict[str, Any], which: str) -> str:
-    """What a driver wrote to its terminal; of the looks in a row that it wrote a line for, the first one."""
+    """What a driver wrote to its terminal after its plan; of looks in a row that it wrote a line for, the first one."""
     found = results.get(RECORDED[which])
     if found is None:
         return f"```\n{NOT_SHOWN}\n```\n"
     kept: list[str] = []
-    for line in found["log"].strip().splitlines():
+    for line in found["log"].partition(_PLANNED)[2].strip().splitlines():
         if not _LOOK.match(line):
             kept.append(line.rstrip())
         elif not kept or kept[-1] != "  …":

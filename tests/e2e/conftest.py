@@ -38,6 +38,8 @@ HERE: Final = Path(__file__).parent
 BARE: Final = HERE / "test_bare.py"
 RECORDS: Final = ROOT / ".pdx/e2e"
 FULL: Final = os.environ.get("PDX_E2E_FULL", "") not in {"", "0"}
+ORDER: Final = (".", "canary", "monitoring", "training")
+"""Folders in their order of importance: the serving chart, rollouts, alerts and dashboards, the training chart."""
 TIMEOUT_S: Final = 900
 _SPACES: Final = pytest.StashKey[list[Namespace]]()
 _MEASURED: Final = pytest.StashKey[list[str]]()
@@ -65,8 +67,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[_MEASURED].append(f"{BARE.name} is left out: it takes the cluster down, and this one is not ours.")
         left += bare
     config.hook.pytest_deselected(items=left)
-    # They are last, since they take the cluster down.
-    items[:] = [item for item in items if item not in (*left, *bare)] + [item for item in bare if item not in left]
+    # The bare ones are last, since they take the cluster down.
+    kept = [item for item in items if item not in (*left, *bare)]
+    items[:] = sorted(kept, key=_importance) + [item for item in bare if item not in left]
+
+
+def _importance(item: pytest.Item) -> int:
+    """Of the folder; other tests come first."""
+    folder = item.path.parent
+    return ORDER.index(folder.relative_to(HERE).as_posix()) if folder.is_relative_to(HERE) else -1
 
 
 @pytest.hookimpl(wrapper=True)

@@ -158,7 +158,7 @@ class Driver:
                 process.wait(30)
 
 
-_LOG: Final = 4_000
+_LOG: Final = 20_000
 
 
 def _environment() -> dict[str, str]:
