@@ -17,7 +17,7 @@ from tests.e2e.canary.driver import HELD, LAPSED_S, OUT, PROMETHEUS, PROMOTED, R
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.images import Images
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1500)]
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -29,7 +29,6 @@ def kill(process: subprocess.Popen[str]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.full
 def test_a_driver_that_is_killed_at_every_revision(made: Made, images: Images, shown: Shown) -> None:
     """In the middle of one upgrade, helm with it, and in the wait after the next; the new version is promoted."""
     driver = made("killed")
@@ -100,7 +99,6 @@ def out(driver: Driver) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.full
 def test_a_helm_rollback_and_a_rollout_undo_by_hand(made: Made, images: Images, shown: Shown) -> None:
     """Either way the driver stops and says what it saw; after an abort all is as before the rollout."""
     driver = made("undo", image=images.version("2"))
@@ -131,7 +129,6 @@ def test_a_helm_rollback_and_a_rollout_undo_by_hand(made: Made, images: Images, 
     shown("held each time, and after an abort back to before", tally)
 
 
-@pytest.mark.full
 def test_no_traffic_is_held_then_aborted_as_set(made: Made, images: Images, shown: Shown) -> None:
     driver = made("quiet")
     new = images.version("2")
@@ -142,7 +139,6 @@ def test_no_traffic_is_held_then_aborted_as_set(made: Made, images: Images, show
     shown("held, or out where `--on-timeout abort` says so")
 
 
-@pytest.mark.full
 def test_a_prometheus_that_is_not_there(made: Made, images: Images, shown: Shown) -> None:
     driver = made("blind")
     with driver.release.load(rate=RATE) as load:
@@ -184,7 +180,6 @@ def not_a_number(cluster: Cluster) -> Iterator[str]:
         server.server_close()
 
 
-@pytest.mark.full
 def test_a_prometheus_that_answers_no_number(made: Made, images: Images, shown: Shown) -> None:
     driver = made("nan")
     release = driver.release
