@@ -50,6 +50,7 @@ RECORDED: Final = {
     "bad": "test_out_before_a_user_meets_it[mirrored]",
 }
 _PLANNED: Final = "is expected.\n"
+_ENDED: Final = "\nbattle-rollout-"
 _LOOK: Final = re.compile(r" +\d+ s: stable |  no data: ")
 _BLOCK: Final = re.compile(r"(<!-- rollouts (\w+): [^\n]* -->\n).*?(<!-- end of rollouts -->)", re.DOTALL)
 
@@ -71,12 +72,12 @@ def table(results: dict[str, Any]) -> str:
 
 
 def recording(results: dict[str, Any], which: str) -> str:
-    """What a driver wrote to its terminal after its plan; of looks in a row that it wrote a line for, the first one."""
+    """What a driver wrote to its terminal between its plan and the last state; of looks in a row the first one."""
     found = results.get(RECORDED[which])
     if found is None:
         return f"```\n{NOT_SHOWN}\n```\n"
     kept: list[str] = []
-    for line in found["log"].partition(_PLANNED)[2].strip().splitlines():
+    for line in found["log"].partition(_PLANNED)[2].partition(_ENDED)[0].strip().splitlines():
         if not _LOOK.match(line):
             kept.append(line.rstrip())
         elif not kept or kept[-1] != "  …":
@@ -109,7 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given.check:
         for path in sorted(LEFT.glob("*.json")):
             found = read(path)
-            results[found.pop("name")] = found
+            name = found.pop("name")
+            results[name] = found if name in RECORDED.values() else {**found, "log": ""}
         results = {name: results[name] for name in CASES if name in results}
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     status = 0

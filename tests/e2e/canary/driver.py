@@ -119,9 +119,10 @@ class Driver:
         return record
 
     def log(self) -> str:
-        """The end of what the drivers have said."""
-        files = sorted(self.release.space.folder.glob("driver-*.log"))
-        return "\n".join(path.read_text()[-_LOG:] for path in files[-1:])
+        """The end of what the last driver has said, without the place of its files."""
+        folder = self.release.space.folder
+        files = sorted(folder.glob("driver-*.log"))
+        return "\n".join(path.read_text()[-_LOG:].replace(f"{folder}/", "") for path in files[-1:])
 
     def live(self) -> tuple[str, str | None, int]:
         """Image of stable, image of the canary if there is one, weight of the canary."""
