@@ -11,6 +11,7 @@ import yaml
 from k8s.local import tools
 from tests.monitoring.rules.pods import Pod
 
+_LONG = 1_440
 MISSING = "promtool is not there (make tools)"
 
 
@@ -47,7 +48,8 @@ def complaint(
         firing: names of alerts.
         folder: an empty one.
         interval_s: time between two scrapes.
-        evaluated_s: time between two evaluations, if it is not the same; the last scrape has to be at one.
+        evaluated_s: time between two evaluations, the last scrape at one of them; else that between two scrapes, or
+            of a day and more five times as long.
         true: an expression that has to be 1 for every series it has.
 
     Returns:
@@ -57,6 +59,7 @@ def complaint(
     text = yaml.safe_dump(rules)
     found = [(name, values) for pod in given for name, values in pod.series() if name.partition("{")[0] in text]
     scrapes = max((pod.scrapes for pod in given), default=120)
+    evaluated_s = evaluated_s or interval_s * (1 if scrapes < _LONG else 5)
     test: dict[str, Any] = {
         "interval": f"{interval_s}s",
         "input_series": [{"series": name, "values": values} for name, values in found],
@@ -72,7 +75,7 @@ def complaint(
         asked = {"expr": f"min({true})", "eval_time": f"{scrapes * interval_s}s"}
         test["promql_expr_test"] = [{**asked, "exp_samples": [{"labels": "{}", "value": 1}]}]
     (folder / "rules.yaml").write_text(text)
-    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{evaluated_s or interval_s}s", "tests": [test]}
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{evaluated_s}s", "tests": [test]}
     (folder / "tests.yaml").write_text(yaml.safe_dump(whole))
     command = [program, "test", "rules", "tests.yaml"]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
