@@ -1,10 +1,13 @@
 """Versions that are worse come out, and their faults reach no more users than they must."""
 
+import re
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from k8s.local.errors import ClusterError
 from tests.e2e.canary.conftest import Made, Shown
 from tests.e2e.canary.driver import OUT, RATE, SLOW, SLOWER, Driver
 from tests.e2e.images import Image, Images
@@ -61,10 +64,10 @@ def test_errors_come_out_before_a_user_meets_them(made: Made, images: Images, sh
 
 @pytest.mark.full
 def test_errors_come_out_at_a_step(made: Made, images: Images, shown: Shown) -> None:
-    """Where nobody compares pairs, users' own errors are what shows it."""
+    """Where nothing is copied and nothing compared, users' own errors are what shows it."""
     driver = made("steps")
     failing = images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05")
-    seen = Seen(driver, failing, "--without-pairs", "--min-intervals", "10")
+    seen = Seen(driver, failing, "--without-pairs", "--shadow", "0", "--min-intervals", "10")
     assert driver.live() == (images.version("1").reference, None, 0)
     assert "errors" in seen.record["sentence"]
     assert 0 < seen.most <= 50
@@ -77,7 +80,8 @@ def test_errors_come_out_at_a_step(made: Made, images: Images, shown: Shown) -> 
 @pytest.mark.full
 def test_slow_answers_come_out(made: Made, images: Images, shown: Shown) -> None:
     driver = made("slow", SLOW)
-    seen = Seen(driver, images.failing("2", "slow", **SLOWER))
+    slow = images.failing("2", "slow", **SLOWER, PDX_FAULT_SLOW_RATIO="0.1")
+    seen = Seen(driver, slow, "--shadow", "0.05")
     assert driver.live() == (images.version("1").reference, None, 0)
     assert "slow" in seen.record["sentence"]
     assert seen.most <= 20
@@ -92,8 +96,8 @@ def test_slow_answers_come_out(made: Made, images: Images, shown: Shown) -> None
         pytest.param({"PDX_FAULT_ANSWERS": "shuffled"}, "golden", id="shuffled", marks=pytest.mark.full),
         pytest.param({"PDX_FAULT_ANSWERS": "one-type"}, "golden", id="one-type", marks=pytest.mark.full),
         pytest.param({"PDX_NO_SUCH_SETTING": "1"}, "does not run", id="crash-loop", marks=pytest.mark.full),
-        pytest.param({"PDX_FAULT_MEMORY_MIB": "4"}, "killed for memory", id="memory", marks=pytest.mark.full),
-        pytest.param({"PDX_FAULT_SLOW_SECONDS": "60"}, "no answer", id="hang", marks=pytest.mark.full),
+        pytest.param({"PDX_FAULT_MEMORY_MIB": "8"}, "killed for memory", id="memory", marks=pytest.mark.full),
+        pytest.param({"PDX_FAULT_SLOW_SECONDS": "60"}, "no answer|does not run", id="hang", marks=pytest.mark.full),
     ],
 )
 def test_out_before_a_user_meets_it(made: Made, images: Images, shown: Shown, fault: dict[str, str], word: str) -> None:
@@ -102,7 +106,7 @@ def test_out_before_a_user_meets_it(made: Made, images: Images, shown: Shown, fa
     seen = Seen(driver, images.failing("2", name, **fault))
     assert seen.tally.failed == 0, str(seen)
     assert set(seen.tally.versions) == {"1"}
-    assert word in seen.record["sentence"], seen.record["sentence"]
+    assert re.search(word, seen.record["sentence"]), seen.record["sentence"]
     assert driver.live() == (images.version("1").reference, None, 0)
     shown(seen.result, seen.tally, log=driver.log())
 
@@ -128,8 +132,10 @@ def test_a_version_that_hangs_comes_out(made: Made, images: Images, shown: Shown
         process = driver.start(new)
         driver.at_weight()
         began = time.monotonic()
-        driver.signal("SIGSTOP", "canary")
         while process.poll() is None and driver.live()[2]:
+            # Again and again: what the kubelet starts anew hangs too.
+            with suppress(ClusterError, LookupError):
+                driver.signal("SIGSTOP", "canary")
             time.sleep(0.5)
         out = time.monotonic() - began
         driver.ended(process, OUT)
