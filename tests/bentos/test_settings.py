@@ -45,6 +45,7 @@ def test_every_variable_that_is_listed_is_read(monkeypatch: pytest.MonkeyPatch, 
     special = {"PDX_LOG_LEVEL": "debug", "PDX_LOG_FORMAT": "text", "PDX_GRPC_THREADS": "5", "PDX_LIMIT_NESTING": "7"}
     special |= {"PDX_LIVE_UNREADY_SECONDS": "17.5", "PDX_FAULT_SLOW_SECONDS": "7.5", "PDX_FAULT_ERROR_RATIO": "0.25"}
     special |= {"PDX_FAULT_ANSWERS": "shuffled", "PDX_FAULT_MEMORY_MIB": "0.75", "PDX_TRACK": "canary"}
+    special |= {"PDX_FAULT_SLOW_RATIO": "0.125"}
     # Those that are refused without others.
     together = {
         "PDX_FAULT_ALLOWED": "yes-this-is-a-test",
