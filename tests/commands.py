@@ -28,13 +28,14 @@ Pdx = Callable[..., Done]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Ours with nothing of the project's settings but the home, a short expectation, and no bounds of time.
+    """Ours with nothing of the project's settings but the home, a short expectation, and what no test waits for.
 
-    Those are no tests' affair.
+    That is bounds of time, and a server that goes on answering at its end.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PDX_", "MLFLOW_", "BENTOML_"))}
     return {
-        **kept, "PDX_HOME": str(home), "PDX_GATE_REQUESTS": "1000", "PDX_GATE_SLOWDOWN": "100", "COLUMNS": "160"
+        **kept, "PDX_HOME": str(home), "PDX_GATE_REQUESTS": "1000", "PDX_GATE_SLOWDOWN": "100", "COLUMNS": "160",
+        "PDX_STOP_DRAIN_SECONDS": "0",
     }  # fmt: skip
 
 

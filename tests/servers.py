@@ -68,6 +68,7 @@ def start(folder: Path, *arguments: str, python: str = sys.executable, **setting
         "PDX_ADMIN_HOST": "127.0.0.1",
         "PDX_ADMIN_PORT": "0",
         "PDX_LOG_FORMAT": "text",
+        "PDX_STOP_DRAIN_SECONDS": "0",  # nobody has to hear of the end first
         "PDX_TERMINATION_LOG": str(termination_log),
     }
     with spawn([python, "-m", "bentos", *arguments], folder, ROOT, environment(**{**defaults, **settings})) as process:
