@@ -22,7 +22,7 @@ _ANSWERS: Final = 600
 """Of each door, that a share is counted over."""
 _SIGMAS: Final = 5
 
-pytestmark = pytest.mark.usefixtures("space")
+pytestmark = [pytest.mark.usefixtures("space"), pytest.mark.full]
 
 
 class Rollout:
