@@ -24,6 +24,8 @@ from bentos.grpc_door.wire.inference_pb2 import ModelInferRequest, ModelInferRes
 # What a client may do about an answer that no server of ours gave: ask again, each time later.
 WAITS_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 _AGAIN: Final = frozenset({"HTTP 502", "HTTP 503", "HTTP 504", "refused", "closed"})
+# gRPC itself cancels a call that arrives in the moment in which its server stops (bentos/grpc_door/door.py).
+_GRPC_AGAIN: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 _READ: Final = 65_536
 _DUEL: Final = {
@@ -146,7 +148,7 @@ class Grpc:
             )
         except grpc.RpcError as error:
             code: grpc.StatusCode = error.code()
-            raise Failure(f"gRPC {code.name}", again=code is grpc.StatusCode.UNAVAILABLE) from error
+            raise Failure(f"gRPC {code.name}", again=code in _GRPC_AGAIN) from error
         return str(answer.model_version)
 
 
