@@ -36,6 +36,8 @@ def made(spaces: Callable[[str], Namespace], images: Images) -> Iterator[Made]:
     yield make
     for each in drivers:
         each.stop()
+        # Pods of all cases together ask for more than the node has.
+        each.release.space.tried("uninstall", each.release.name, "--wait")
 
 
 class Shown(Protocol):
