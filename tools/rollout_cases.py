@@ -25,7 +25,7 @@ CASES: Final = {
     "test_a_model_of_other_data": "the same kind of model, trained on other data",
     "test_errors_come_out_before_a_user_meets_them": "5 % errors",
     "test_errors_come_out_at_a_step": "5 % errors, nothing copied and nothing compared",
-    "test_slow_answers_come_out": "a tenth of the answers slow",
+    "test_slow_answers_come_out": "a quarter of the answers slow",
     "test_out_before_a_user_meets_it[crash-loop]": "ends at its start, again and again",
     "test_a_version_that_is_never_ready_comes_out": "never ready",
     "test_out_before_a_user_meets_it[memory]": "killed for memory",
