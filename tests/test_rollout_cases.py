@@ -24,9 +24,9 @@ def test_each_case_is_a_test_and_each_test_a_case() -> None:
 
 def test_a_case_without_a_result_is_not_shown() -> None:
     name, what = next(iter(rollout_cases.CASES.items()))
-    text = rollout_cases.table({name: {"result": "promoted", "requests": 51_000, "failed": 0}})
+    text = rollout_cases.table({name: {"result": "promoted", "requests": 51_000, "failed": 0, "on": "2026-01-01"}})
     first, second = text.splitlines()[2:4]
-    assert first == f"| {what} | promoted | 51,000 | 0 |"
+    assert first == f"| {what} | promoted | 51,000 | 0 | 2026-01-01 |"
     assert "| not shown |" in second
 
 
@@ -47,7 +47,14 @@ def test_what_a_run_left_is_taken_and_checked(tmp_path: Path, monkeypatch: pytes
     assert rollout_cases.main(["--check"]) == 1
     assert rollout_cases.main([]) == 0
     assert rollout_cases.main(["--check"]) == 0
-    assert "| out | 7 | 0 |" in (tmp_path / "d.md").read_text()
+    assert "| out | 7 | 0 | 2026-01-01 |" in (tmp_path / "d.md").read_text()
     assert (tmp_path / "README.md").read_text().splitlines()[1:-1] == [
         "```", "1/9 canary up", look.rstrip(), "  …", "Out: golden", "```"
     ]  # fmt: skip
+
+
+def test_a_log_in_other_words_makes_no_empty_recording() -> None:
+    with pytest.raises(ValueError, match="has nothing after the plan"):
+        rollout_cases.recording(
+            {rollout_cases.RECORDED["bad"]: {"log": "a plan in other words\n1/8 canary up\n"}}, "bad"
+        )

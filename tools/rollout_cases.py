@@ -64,10 +64,10 @@ def table(results: dict[str, Any]) -> str:
     for name, what in CASES.items():
         found = results.get(name)
         if found is None:
-            rows.append(f"| {what} | {NOT_SHOWN} | | |")
+            rows.append(f"| {what} | {NOT_SHOWN} | | | |")
             continue
         asked, failed = (f"{found[key]:,}" if found[key] is not None else "" for key in ("requests", "failed"))
-        rows.append(f"| {what} | {found['result']} | {asked} | {failed} |")
+        rows.append(f"| {what} | {found['result']} | {asked} | {failed} | {found['on']} |")
     return "\n".join(rows) + "\n"
 
 
@@ -82,6 +82,8 @@ def recording(results: dict[str, Any], which: str) -> str:
             kept.append(line.rstrip())
         elif not kept or kept[-1] != "  …":
             kept += ["  …"] if kept and _LOOK.match(kept[-1]) else [line]
+    if not kept:
+        raise ValueError(f"The log of {RECORDED[which]} has nothing after the plan; has the driver other words now?")
     return "```\n" + "\n".join(kept) + "\n```\n"
 
 

@@ -26,9 +26,8 @@ def test_a_good_version_is_promoted(made: Made, images: Images, measured: Measur
     driver.kubeconfig = as_account(release)
     deploy = release.space.values(merged(release.values(images.version("1").values, WIDE)))
     longer = ("--min-intervals", "20", "--max-minutes", "25") if FULL else ()
-    rates = {"rate": 3 * RATE} if FULL else {"rate": RATE}
     generations: dict[int, set[int]] = {}
-    with release.load(**rates) as load:
+    with release.load(rate=3 * RATE if FULL else RATE) as load:
         load.answered(50)
         process = driver.start(new, "--values", str(deploy), *longer)
         start = time.monotonic()
