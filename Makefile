@@ -55,7 +55,7 @@ serve: $(ENVS) ## Serve the champion on port 3000
 .PHONY: test
 test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' picks cases, without the floor
 	@mkdir -p .pdx/coverage
-	.venv/bin/pytest -m 'not e2e' -rs $(if $(K),-k '$(K)',--cov --numprocesses=logical --maxprocesses=4 --dist=loadfile)
+	.venv/bin/pytest -m 'not e2e' -rfEs $(if $(K),-k '$(K)',--cov --numprocesses=logical --maxprocesses=4 --dist=loadfile)
 
 .PHONY: load
 load: $(ENVS) ## Load a running server with Locust and judge it by the SLO; ARGS='--help' for the options
@@ -79,7 +79,7 @@ cluster-down: .venv/.ready ## Take the cluster down and leave nothing behind
 
 .PHONY: e2e
 e2e: $(ENVS) $(ENGINE) tools ## Run the cases on the cluster; K='words' picks some, FULL=1 takes the long ones too
-	PDX_E2E_FULL=$(FULL) .venv/bin/pytest -m e2e -rs $(if $(K),-k '$(K)')
+	PDX_E2E_FULL=$(FULL) .venv/bin/pytest -m e2e -rfEs $(if $(K),-k '$(K)')
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, types, layers, locks and YAML

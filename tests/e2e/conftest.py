@@ -133,7 +133,7 @@ def module_space(
     cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Namespace]:
     """The module's namespace; fixtures of a module build on it."""
-    word = request.path.stem.removeprefix("test_").replace("_", "-")
+    word = _word(request)
     with clusters.namespace(cluster, f"e2e-{word}{_RUN}", tmp_path_factory.mktemp(word)) as there:
         _watch(request, there)
         yield there
@@ -143,16 +143,24 @@ def module_space(
 def spaces(
     cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Namespace]]:
-    """Makes further namespaces, each by a word; they go with the module."""
+    """Makes further namespaces, each by a word; they go with the module.
+
+    Another module may use the same word while they are still being deleted.
+    """
     with ExitStack() as stack:
 
         def make(word: str) -> Namespace:
             folder = tmp_path_factory.mktemp(word)
-            there = stack.enter_context(clusters.namespace(cluster, f"e2e-{word}{_RUN}", folder))
+            there = stack.enter_context(clusters.namespace(cluster, f"e2e-{_word(request)}-{word}{_RUN}", folder))
             _watch(request, there)
             return there
 
         yield make
+
+
+def _word(request: pytest.FixtureRequest) -> str:
+    """What namespaces of the module are called after."""
+    return request.path.stem.removeprefix("test_").replace("_", "-")
 
 
 def _watch(request: pytest.FixtureRequest, space: Namespace) -> None:
