@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -27,6 +27,35 @@ Home = Annotated[
     typer.Option(
         help="Folder of everything written; PDX_HOME, or .pdx in the project's folder, by default.", show_default=False
     ),
+]
+
+ImageBase = Annotated[
+    str | None,
+    typer.Option(
+        help="Image to build upon, best with its digest; docker.io/library/python:3.11-slim by default.",
+        envvar="PDX_IMAGE_BASE",
+        show_default=False,
+    ),
+]
+ImageRegistry = Annotated[
+    str,
+    typer.Option(
+        help="Where the image belongs: a registry, and a folder in it. Its name there is serving, training or rollout.",
+        envvar="PDX_IMAGE_REGISTRY",
+    ),
+]
+LOCAL: Final = "localhost/predictiondex"
+"""The default of ``ImageRegistry``: nowhere that could be pushed to."""
+ImageRepository = Annotated[
+    str | None, typer.Option(help="Whole name of the image, without a tag, instead.", show_default=False)
+]
+ImageTool = Annotated[
+    Literal["docker", "podman", "buildah"] | None,
+    typer.Option(help="What builds; the first of them that answers, by default.", show_default=False),
+]
+ImageArchive = Annotated[
+    Path | None,
+    typer.Option(help="Write the image into this file too, as `docker save` does.", show_default=False),
 ]
 
 

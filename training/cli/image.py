@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.cli.common import FAILED, Home, TrackingUri, refusals, tell
+from training.cli.common import (
+    FAILED,
+    LOCAL,
+    Home,
+    ImageArchive,
+    ImageBase,
+    ImageRegistry,
+    ImageRepository,
+    ImageTool,
+    TrackingUri,
+    refusals,
+    tell,
+)
 
 
 def command(
@@ -17,33 +29,11 @@ def command(
         Path | None,
         typer.Option(help="Bundle to serve; that of the champion, made now, by default.", show_default=False),
     ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            help="Image to build upon, best with its digest; docker.io/library/python:3.11-slim by default.",
-            envvar="PDX_IMAGE_BASE",
-            show_default=False,
-        ),
-    ] = None,
-    registry: Annotated[
-        str,
-        typer.Option(
-            help="Where the image belongs: a registry, and a folder in it. Its name there is serving, training or "
-            "rollout.",
-            envvar="PDX_IMAGE_REGISTRY",
-        ),
-    ] = "localhost/predictiondex",
-    repository: Annotated[
-        str | None, typer.Option(help="Whole name of the image, without a tag, instead.", show_default=False)
-    ] = None,
-    tool: Annotated[
-        Literal["docker", "podman", "buildah"] | None,
-        typer.Option(help="What builds; the first of them that answers, by default.", show_default=False),
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(help="Write the image into this file too, as `docker save` does.", show_default=False),
-    ] = None,
+    base: ImageBase = None,
+    registry: ImageRegistry = LOCAL,
+    repository: ImageRepository = None,
+    tool: ImageTool = None,
+    archive: ImageArchive = None,
     push: Annotated[bool, typer.Option("--push", help="Push it, and record the registry's digest.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do every step anew.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON, and nothing else.")] = False,

@@ -1,11 +1,22 @@
 """``pdx release``: from the champion to the command that lets users try it."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from training.cli.common import FAILED, Home, TrackingUri, refusals, tell
+from training.cli.common import (
+    FAILED,
+    LOCAL,
+    Home,
+    ImageArchive,
+    ImageBase,
+    ImageRegistry,
+    ImageRepository,
+    ImageTool,
+    TrackingUri,
+    refusals,
+    tell,
+)
 
 if TYPE_CHECKING:
     from training.release import Made
@@ -38,28 +49,11 @@ def command(
     context: Annotated[
         str | None, typer.Option(help="Context of the kubeconfig; the current one by default.", show_default=False)
     ] = None,
-    base: Annotated[
-        str | None,
-        typer.Option(help="Image to build upon, as `pdx image` takes it.", envvar="PDX_IMAGE_BASE", show_default=False),
-    ] = None,
-    registry: Annotated[
-        str,
-        typer.Option(
-            help="Where the image belongs, as `pdx image` takes it. Its name there is serving.",
-            envvar="PDX_IMAGE_REGISTRY",
-        ),
-    ] = "localhost/predictiondex",
-    repository: Annotated[
-        str | None, typer.Option(help="Whole name of the image, without a tag, instead.", show_default=False)
-    ] = None,
-    tool: Annotated[
-        Literal["docker", "podman", "buildah"] | None,
-        typer.Option(help="What builds; the first of them that answers, by default.", show_default=False),
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(help="Write the image into this file too, for a cluster without a registry.", show_default=False),
-    ] = None,
+    base: ImageBase = None,
+    registry: ImageRegistry = LOCAL,
+    repository: ImageRepository = None,
+    tool: ImageTool = None,
+    archive: ImageArchive = None,
     push: Annotated[bool, typer.Option("--push", help="Push the image, so that the cluster can pull it.")] = False,
     start: Annotated[bool, typer.Option("--start", help="Run the command that is printed; needs --push.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and build nothing.")] = False,

@@ -1,7 +1,6 @@
 """An S3 store in the namespace of the tests: versitygw on a folder, with one bucket, and the Secret of its key."""
 
 import base64
-import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +9,13 @@ from typing import Any, Final
 import boto3  # type: ignore[import-untyped]
 
 from tests.e2e.cluster import Namespace
+from tests.e2e.training import stateful
 from tests.e2e.training.forward import forwarded
 
 NAME: Final = "store"
 SECRET: Final = "bucket"
 BUCKET: Final = "models"
 REGION: Final = "eu-central-1"
-# One port for the Service and the pod: a network that enforces the chart's policy looks at either.
 _PORT: Final = 7070
 _USER: Final = 65532
 _STARTED_S: Final = 60
@@ -32,12 +31,9 @@ VALUES: Final[dict[str, Any]] = {
 
 def start(space: Namespace, image: str) -> None:
     """Start it, wait until it answers, and make the bucket in it."""
-    labels = {"app": NAME}
     key = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(24)}
     container: dict[str, Any] = {
-        "name": NAME,
         "image": image,
-        "imagePullPolicy": "Never",
         # What belongs to an object stands in files beside, for not every node's disk has extended attributes.
         "args": [
             *(f"--port=:{_PORT}", f"--region={REGION}", "--health=/health", "--quiet"),
@@ -47,54 +43,19 @@ def start(space: Namespace, image: str) -> None:
             {"name": f"ROOT_{name}", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": f"AWS_{name}"}}}
             for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
         ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
         "readinessProbe": {"httpGet": {"path": "/health", "port": _PORT}, "periodSeconds": 1},
         "volumeMounts": [
             {"name": "data", "mountPath": "/data/buckets", "subPath": "buckets"},
             {"name": "data", "mountPath": "/data/beside", "subPath": "beside"},
-            {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108  in the pod
         ],
     }
-    pod = {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": name, "emptyDir": {}} for name in ("data", "scratch")],
-    }
-    held = {name: base64.b64encode(value.encode()).decode() for name, value in key.items()}
-    objects: list[dict[str, Any]] = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "data": held},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": NAME},
-            "spec": {"selector": labels, "ports": [{"port": _PORT}]},
-        },
-        {
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "metadata": {"name": NAME},
-            "spec": {
-                "replicas": 1,
-                "serviceName": NAME,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        },
-    ]
-    space.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    words = ("rollout", "status", f"statefulset/{NAME}", f"--timeout={_STARTED_S}s")
-    space.kubectl(*words, timeout_s=_STARTED_S + 30)
+    stateful.start(
+        *(space, NAME, _PORT, container),
+        secret=(SECRET, key),
+        volumes=[{"name": "data", "emptyDir": {}}],
+        security={"runAsUser": _USER, "fsGroup": _USER},
+        within_s=_STARTED_S,
+    )
     with client(space) as store:
         store.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
