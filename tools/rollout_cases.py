@@ -51,6 +51,7 @@ RECORDED: Final = {
 }
 _PLANNED: Final = "is expected.\n"
 _ENDED: Final = "\nbattle-rollout-"
+_WAITS: Final = "  waits: "
 _LOOK: Final = re.compile(r" +\d+ s: stable |  no data: ")
 _BLOCK: Final = re.compile(r"(<!-- rollouts (\w+): [^\n]* -->\n).*?(<!-- end of rollouts -->)", re.DOTALL)
 
@@ -58,8 +59,8 @@ _BLOCK: Final = re.compile(r"(<!-- rollouts (\w+): [^\n]* -->\n).*?(<!-- end of 
 def table(results: dict[str, Any]) -> str:
     """A row for each case."""
     rows = [
-        "| the new version, or what happens | comes to | clients' requests | failed |",
-        "| --- | --- | ---: | ---: |",
+        "| the new version, or what happens | comes to | clients' requests | failed | seen on |",
+        "| --- | --- | ---: | ---: | --- |",
     ]
     for name, what in CASES.items():
         found = results.get(name)
@@ -72,12 +73,17 @@ def table(results: dict[str, Any]) -> str:
 
 
 def recording(results: dict[str, Any], which: str) -> str:
-    """What a driver wrote to its terminal between its plan and the last state; of looks in a row the first one."""
+    """What a driver wrote to its terminal between its plan and the last state; of looks in a row the first one.
+
+    What it waited for is left out.
+    """
     found = results.get(RECORDED[which])
     if found is None:
         return f"```\n{NOT_SHOWN}\n```\n"
     kept: list[str] = []
     for line in found["log"].partition(_PLANNED)[2].partition(_ENDED)[0].strip().splitlines():
+        if line.startswith(_WAITS):
+            continue
         if not _LOOK.match(line):
             kept.append(line.rstrip())
         elif not kept or kept[-1] != "  …":
