@@ -52,10 +52,11 @@ image: $(ENVS) $(ENGINE) tools ## Build the images of the champion, training and
 serve: $(ENVS) ## Serve the champion on port 3000
 	.venv/bin/pdx serve $(ARGS)
 
+# Without K there is a process a core, and none has the use of more threads for a fit.
 .PHONY: test
 test: $(ENVS) $(ENGINE) ## Run the tests under the coverage floor; K='words' picks cases, without the floor
 	@mkdir -p .pdx/coverage
-	.venv/bin/pytest -m 'not e2e' -rfEs $(if $(K),-k '$(K)',--cov --numprocesses=logical --maxprocesses=4 --dist=loadfile)
+	$(if $(K),,OMP_NUM_THREADS=1) .venv/bin/pytest -m 'not e2e' -rfEs $(if $(K),-k '$(K)',--cov --numprocesses=logical --maxprocesses=4 --dist=loadfile)
 
 .PHONY: load
 load: $(ENVS) ## Load a running server with Locust and judge it by the SLO; ARGS='--help' for the options

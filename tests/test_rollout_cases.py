@@ -41,7 +41,7 @@ def test_what_a_run_left_is_taken_and_checked(tmp_path: Path, monkeypatch: pytes
     look = "    5 s: stable 10 requests, 0 errors; canary 0, 0\n"
     found = {
         "name": rollout_cases.RECORDED["bad"], "result": "out", "requests": 7, "failed": 0, "on": "2026-01-01",
-        "log": f"the plan\nFound ... over what is expected.\n1/9 canary up\n  waits: for pods\n{look}{look}{look}Out: golden\n",
+        "log": f"a plan\nFound ... over what is expected.\n1/9 canary up\n  waits: pods\n{3 * look}Out: golden\n",
     }  # fmt: skip
     (tmp_path / "left/one.json").write_text(json.dumps(found))
     assert rollout_cases.main(["--check"]) == 1
