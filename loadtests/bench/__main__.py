@@ -134,6 +134,7 @@ def metrics(options: argparse.Namespace) -> Path:
         "version": pinned(PRODUCT),
         "seconds": options.seconds,
         "pairs": asked.pairs,
+        "alone_us": overhead.alone(bundle),
         "doors": overhead.measured(asked, trained, bundle, duels),
     }
     path: Path = options.results / "metrics.json"

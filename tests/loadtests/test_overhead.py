@@ -10,7 +10,7 @@ from loadtests.bench.load import Generators, Load
 from loadtests.bench.overhead import Cost, Overhead, Pair
 from loadtests.bench.places import Cores, default_cores
 from loadtests.bench.servers import Ports, ServerError
-from tests import bundles
+from tests import bundles, tabular
 
 ASKED = 20
 
@@ -65,12 +65,25 @@ def test_servers_that_both_count_nothing_are_no_measurement(both: Overhead, bund
         both.measure(bundle, ready, lambda _, __: Load(100.0, 1.0, 1.0, ASKED))
 
 
-def test_the_least_times_are_compared_and_pairs_tell_the_spread() -> None:
+def test_ratios_within_pairs_are_compared_and_the_least_times_told() -> None:
     pairs = [Pair(Cost(52, 90), Cost(50, 100)), Pair(Cost(110, 45), Cost(100, 50)), Pair(Cost(99, 45), Cost(100, 50))]
     written = overhead.summary("a door", pairs)
-    assert (written["counting_us"], written["silent_us"], written["ratio"], written["most"]) == (52, 50, 1.04, 1.05)
-    assert written["within_pairs"] == {"median": 1.04, "least": 0.99, "greatest": 1.1}
+    assert (written["counting_us"], written["silent_us"]) == (52, 50)
+    assert (written["ratio"], written["low"], written["high"], written["most"]) == (1.04, 0.99, 1.1, 1.05)
     assert written["rps_ratio"] == 0.9
     assert written["pairs"][0] == {
         "counting": {"microseconds": 52, "rps": 90}, "silent": {"microseconds": 50, "rps": 100},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "places"), [(1, (0, 0)), (5, (0, 4)), (6, (0, 5)), (10, (1, 8)), (60, (21, 38))])
+def test_the_interval_of_a_median_is_that_of_the_sign_test(count: int, places: tuple[int, int]) -> None:
+    """As tables of it have the ranks, which count from 1: 2 and 9 of 10, 22 and 39 of 60."""
+    assert overhead.median_interval(count) == places
+
+
+def test_the_call_alone_is_measured_on_a_matrix_or_said_not_to_be(tmp_path: Path) -> None:
+    folder = tabular.write("classifier", tmp_path / "classifier")
+    assert overhead.alone(folder) > 0
+    with pytest.raises(ServerError, match="not measured"):
+        overhead.alone(tmp_path / "nowhere")
