@@ -1,6 +1,7 @@
 """An API server of a few lines over real HTTP: objects by their path, with resource versions and merge patches."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,15 @@ def merge(under: Any, over: Any) -> Any:
         else:
             whole[key] = merge(whole.get(key), value)
     return whole
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed while it was answered."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class ApiServer:
@@ -68,8 +78,7 @@ class ApiServer:
 
         for method in ("GET", "POST", "PUT", "PATCH"):
             setattr(Handler, f"do_{method}", Handler._answer)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
