@@ -132,4 +132,4 @@ def test_nothing_was_lost_over_all_of_it(asked: Asked, measured: Measured) -> No
     assert tally.failed == tally.raw == 0
     assert called.requests > 0
     assert called.failed == 0
-    assert set(called.kinds) <= {"grpc gRPC UNAVAILABLE"}
+    assert set(called.kinds) <= {"grpc gRPC UNAVAILABLE", "grpc gRPC CANCELLED"}

@@ -35,6 +35,8 @@ WIDE: Final[dict[str, Any]] = {
     "ids": {"existingSecret": "ids"},
 }
 """Faults on the cluster are gross: the load generator and all pods share two cores (docs/architecture.md)."""
+FAILING: Final[dict[str, Any]] = {"slo": {"canary": {"errors": 0.5}}}
+"""Within the margin of ``WIDE`` 5 % of errors would take more intervals than a step has."""
 SLOW: Final[dict[str, Any]] = {
     "slo": {"latency": {"threshold": 0.5, "objective": 90, "p95": 0.5}, "canary": {"slow": 5.0}}
 }

@@ -9,7 +9,7 @@ import pytest
 
 from k8s.local.errors import ClusterError
 from tests.e2e.canary.conftest import Made, Shown
-from tests.e2e.canary.driver import OUT, RATE, SLOW, SLOWER, Driver
+from tests.e2e.canary.driver import FAILING, OUT, RATE, SLOW, SLOWER, Driver
 from tests.e2e.images import Image, Images
 from tests.e2e.load import Load, Tally
 
@@ -53,9 +53,12 @@ class Seen:
 
 
 def test_errors_come_out_before_a_user_meets_them(made: Made, images: Images, shown: Shown) -> None:
-    """Of each twenty requests one fails; golden requests and copies show it at weight 0."""
-    driver = made("errors")
-    seen = Seen(driver, images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05"))
+    """Of each twenty requests one fails; golden requests and copies show it at weight 0.
+
+    Of the few golden rows here none or one fails now and then, and then it takes the intervals of a step by default.
+    """
+    driver = made("errors", FAILING)
+    seen = Seen(driver, images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05"), "--min-intervals", "12")
     assert driver.live() == (images.version("1").reference, None, 0)
     assert seen.record["state"] == "rolled back"
     assert (seen.tally.failed, seen.most) == (0, 0), str(seen)
@@ -65,12 +68,12 @@ def test_errors_come_out_before_a_user_meets_them(made: Made, images: Images, sh
 @pytest.mark.full
 def test_errors_come_out_at_a_step(made: Made, images: Images, shown: Shown) -> None:
     """Where nothing is copied and nothing compared, users' own errors are what shows it."""
-    driver = made("steps")
+    driver = made("steps", FAILING)
     failing = images.failing("2", "errors", PDX_FAULT_ERROR_RATIO="0.05")
-    seen = Seen(driver, failing, "--without-pairs", "--shadow", "0", "--min-intervals", "10")
+    seen = Seen(driver, failing, "--without-pairs", "--shadow", "0", "--min-intervals", "12")
     assert driver.live() == (images.version("1").reference, None, 0)
     assert "errors" in seen.record["sentence"]
-    assert 0 < seen.most <= 50
+    assert 0 < seen.most <= 20
     # What failed was the fault's own answer, an error of the model, and no connection.
     assert all("500" in kind or "INTERNAL" in kind for kind in seen.tally.kinds), seen.tally.kinds
     assert seen.tally.failed <= 0.1 * seen.tally.versions["2"]
