@@ -18,9 +18,18 @@ from bentos.errors import SettingsError
 
 PREFIX: Final = "PDX_"
 OTHERS: Final = frozenset(
-    {"PDX_HOME", "PDX_GIT_COMMIT", "PDX_GATE_REQUESTS", "PDX_GATE_SLOWDOWN", "PDX_FAIL_ON_SKIP", "PDX_SOURCE"}
+    {
+        "PDX_HOME",
+        "PDX_GIT_COMMIT",
+        "PDX_GATE_REQUESTS",
+        "PDX_GATE_SLOWDOWN",
+        "PDX_FAIL_ON_SKIP",
+        "PDX_SOURCE",
+        "PDX_IMAGE_BASE",
+        "PDX_IMAGE_REGISTRY",
+    }
 )
-"""Variables with our prefix that training and the tests read; serving may be started with them around."""
+"""Variables with our prefix that `pdx` and the tests read; serving may be started with them around."""
 
 _SERVICE_LINK: Final = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
 """Variables that Kubernetes adds to every container, a set for each service of the namespace."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bentos.settings import PREFIX, Settings
+from bentos.settings import OTHERS, PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "docs" / "settings.md"
@@ -20,7 +20,7 @@ HEAD = """# Settings of the server
 
 Written by `tools/settings_doc.py` from `bentos/settings.py`. All are environment variables and optional, but the bundle
 outside of a bento. An unknown variable that begins with `PDX_` is refused, unless Kubernetes adds it for a service or
-training reads it (`PDX_HOME`, `PDX_GIT_COMMIT`, `PDX_FAIL_ON_SKIP`), and so is a value out of range: exit code 78.
+`pdx` or the tests read it (OTHERS), and so is a value out of range: exit code 78.
 `python -m bentos --help` shows the few that are options too. For traces, OpenTelemetry's own variables are read,
 `OTEL_EXPORTER_OTLP_ENDPOINT` first.
 """
@@ -45,7 +45,7 @@ def table(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 def document() -> str:
     """The whole file."""
-    parts = [HEAD]
+    parts = [HEAD.replace("OTHERS", ", ".join(f"`{name}`" for name in sorted(OTHERS)))]
     rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     parts.append("\n".join([*rows, *table(Settings, PREFIX)]))
     for name, field in Settings.model_fields.items():

@@ -1,12 +1,16 @@
 """What holds for every command: refusals in one sentence, and no secret in them."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+from bentos.settings import OTHERS, PREFIX
 from tests.tracking import free_port
 from training.cli import app
 from training.cli.common import _without_password
@@ -100,3 +104,16 @@ def test_a_refusal_is_the_last_word_of_a_pod(tmp_path: Path, monkeypatch: pytest
     assert log.read_text() == "There is no file nowhere.parquet.\n"
     monkeypatch.setenv("PDX_TERMINATION_LOG", str(tmp_path))  # a folder: what cannot be written stops nothing
     assert pdx("train", "--source", "nowhere.parquet").exit_code == 2
+
+
+def _variables(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        names = parameter.envvar or ()
+        yield from (names,) if isinstance(names, str) else names
+    for each in getattr(command, "commands", {}).values():
+        yield from _variables(each)
+
+
+def test_a_server_that_pdx_starts_may_see_all_variables_that_pdx_reads() -> None:
+    ours = {name for name in _variables(get_command(app)) if name.startswith(PREFIX)}
+    assert {"PDX_SOURCE", "PDX_IMAGE_BASE"} <= ours <= OTHERS
