@@ -49,11 +49,17 @@ class Api:
     Args:
         client: of the Kubernetes library, which has read the kubeconfig or the pod's account.
         namespace: that of the release.
+        timeout_s: seconds until an answer has to be there.
     """
 
-    def __init__(self, client: kubernetes.client.ApiClient, namespace: str) -> None:
+    def __init__(self, client: kubernetes.client.ApiClient, namespace: str, timeout_s: float = _TIMEOUT_S) -> None:
         self._client = client
         self.namespace = namespace
+        self._timeout_s = timeout_s
+
+    def within(self, timeout_s: float) -> "Api":
+        """The same, asked by someone who cannot wait for longer."""
+        return Api(self._client, self.namespace, timeout_s)
 
     def send(
         self,
@@ -61,7 +67,7 @@ class Api:
         path: str,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = _TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> Answer:
         """Ask for a path, whatever the status of the answer.
 
@@ -77,7 +83,11 @@ class Api:
         given.update(headers or {})
         try:
             response = self._client.rest_client.request(  # type: ignore[no-untyped-call]
-                method, configuration.host + path, headers=given, body=body, _request_timeout=timeout_s
+                method,
+                configuration.host + path,
+                headers=given,
+                body=body,
+                _request_timeout=self._timeout_s if timeout_s is None else timeout_s,
             )
             return Answer(response.status, response.read())
         except (urllib3.exceptions.HTTPError, kubernetes.client.ApiException, OSError) as error:

@@ -1,6 +1,7 @@
 """The way back: weight 0 in one revision, the canary kept for a look, then gone."""
 
 import time
+from contextlib import suppress
 from typing import Final
 
 from k8s.rollout import release
@@ -8,17 +9,24 @@ from k8s.rollout.errors import Refused, Unreachable
 from k8s.rollout.live import image_of
 from k8s.rollout.plan import Changes, Gate, Revision, gone, hundred
 from k8s.rollout.record import ROLLED_BACK, now
-from k8s.rollout.work import Work
+from k8s.rollout.work import Asked, Work
 
 _POLL_S: Final = 1.0
 _BACK_S: Final = 300.0
+_ALL: Final = 100
+_ROLLBACK: Final = "Rollback to "
+"""How Helm describes a revision that it made by going back."""
+_NO_WEIGHT: Final = Revision(
+    "0 %, nothing copied", Changes.TRAFFIC, Gate.ROUTED, 0, {"canary": {"weight": 0}, "shadow": {"share": 0}}
+)
 
 
 def abort(work: Work, reason: str) -> None:
     """Take the new version out, whatever state Helm and the objects are in.
 
     Where stable runs the new image already it gets the old one back first, while the canary has the traffic: also on
-    the way back a revision changes either who runs or who gets traffic.
+    the way back a revision changes either who runs or who gets traffic. Where the canary has all of it, stable first
+    becomes as large as the canary is. What someone deployed meanwhile stays: of it the canary's weight alone is taken.
 
     Raises:
         Refused: stable has the new image and all traffic already, so there is nothing to go back to.
@@ -34,14 +42,22 @@ def abort(work: Work, reason: str) -> None:
             f"`kubectl canary resume {record.release}`, and roll out {record.stable_image} to go back."
         )
     record.aborting = reason
-    work.write()
-    target = record.helm.get("0", record.before)
-    if reached > all_canary:
-        _old_stable(work, record.helm[str(all_canary)])
-    newest = work.newest()
-    if newest.number != target or newest.status != release.DEPLOYED or work.live.differences(newest):
-        work.say(f"  back to revision {target}: weight 0")
-        work.rollback(target, force=True)
+    work.write_without_evidence()
+    theirs = _theirs(work)
+    if theirs is not None:
+        _under(work, theirs)
+    else:
+        target = record.helm.get("0", record.before)
+        if reached > all_canary:
+            _old_stable(work, record.helm[str(all_canary)])
+        grown = reached >= all_canary and _as_large(work)
+        newest = work.newest()
+        if grown:
+            work.say("  weight 0")
+            work.upgrade(_NO_WEIGHT, force=True)
+        elif newest.number != target or newest.status != release.DEPLOYED or work.live.differences(newest):
+            work.say(f"  back to revision {target}: weight 0")
+            work.rollback(target, force=True)
     weight = work.live.weight(work.made())
     if weight:
         raise Unreachable(f"After the rollback the live route still gives the canary {weight} %.")
@@ -50,9 +66,10 @@ def abort(work: Work, reason: str) -> None:
         record.steps[-1].sentence = reason
     record.state, record.sentence, record.ended, record.moving = ROLLED_BACK, reason, now(), None
     record.aborting = ""
-    record.kept_until = time.time() + work.options.keep_minutes * 60 if "0" in record.helm else 0.0
+    there = work.live.find("Deployment", work.live.name("canary")) is not None
+    record.kept_until = time.time() + work.options.keep_minutes * 60 if there else 0.0
     work.records.event(record, "CanaryRolledBack", f"{record.image} was taken out: {reason}", warning=True)
-    work.write()
+    work.write_without_evidence()
     work.records.ask(record, None)
 
 
@@ -66,13 +83,15 @@ def clean(work: Work) -> None:
         work.say(
             f"  the canary is kept for a look for {left / 60:.0f} minutes; Ctrl-C leaves it, `resume` takes it away"
         )
-        work.sleep(left)
+        with suppress(Asked):  # an abort ends the look
+            work.sleep(left)
     if _still_ours(work):
         record.moving = len(record.plan) - 1
         work.write()
         work.upgrade(Revision("canary gone", Changes.PODS, Gate.DONE, 0, gone()), force=True)
     record.kept_until, record.moving = 0.0, None
     work.write()
+    work.records.ask(record, None)
 
 
 def _still_ours(work: Work) -> bool:
@@ -89,6 +108,46 @@ def _still_ours(work: Work) -> bool:
     return False
 
 
+def _theirs(work: Work) -> release.Revision | None:
+    """The newest revision, where someone deployed it since the driver's last one.
+
+    A way back by hand is none: it leads to one of the driver's own. Neither is one that failed, or is under way.
+    """
+    record, newest = work.record, work.newest()
+    ours = newest.number <= record.current or newest.description.startswith((f"{record.name}: ", _ROLLBACK))
+    return None if ours or newest.status != release.DEPLOYED else newest
+
+
+def _under(work: Work, theirs: release.Revision) -> None:
+    """Take the canary's weight out of a revision of someone else's, and leave the rest of it."""
+    work.say(f"  revision {theirs.number} was made since, and stays")
+    work.take_over(theirs.number)
+    if not work.live.weight(theirs):
+        return
+    stable = theirs.object("Deployment", work.live.name("stable"))
+    if stable is not None:
+        _until_stable(work, image_of(stable))
+    work.upgrade(_NO_WEIGHT, force=True)
+
+
+def _as_large(work: Work) -> bool:
+    """Make stable as large as a canary that has all requests; whether that had to be.
+
+    Its autoscaler has seen it idle, and would give it no more pods than its least.
+    """
+    made = work.made()
+    if work.live.weight(made) < _ALL:
+        return False
+    canary = made.values["canary"]
+    pods = min(work.live.replicas("canary"), int(canary["autoscaling"]["max"]))
+    if pods <= int(canary["stableMin"]):
+        return int(canary["stableMin"]) > _size(work)  # an abort before this one has done it
+    work.say(f"  stable becomes as large as the canary, {pods} pods")
+    work.upgrade(Revision("stable larger", Changes.PODS, Gate.READY, _ALL, {"canary": {"stableMin": pods}}), force=True)
+    _until_stable(work, work.record.stable_image)
+    return True
+
+
 def _old_stable(work: Work, number: int) -> None:
     """Give stable its old image where it does not run it, and wait for it where the canary has the traffic.
 
@@ -103,10 +162,19 @@ def _old_stable(work: Work, number: int) -> None:
         _until_stable(work, image)
 
 
+def _size(work: Work) -> int:
+    """Pods of stable when the rollout began."""
+    return int(work.record.plan[0].values["canary"]["stableMin"])
+
+
 def _until_stable(work: Work, image: str) -> None:
+    """Wait for stable's pods; in the end as many as there were at the start have to do, where more find no room."""
     deadline = time.monotonic() + _BACK_S
     while (reason := work.live.unready("stable", image)) is not None:
         if time.monotonic() > deadline:
-            raise Unreachable(f"Stable did not get its old image back within {_BACK_S:g} s: {reason}.")
+            if work.live.available("stable") >= _size(work):
+                work.say(f"  goes on, although {reason}")
+                return
+            raise Unreachable(f"Stable does not run {image} after {_BACK_S:g} s: {reason}.")
         work.lease.check()
         time.sleep(_POLL_S)

@@ -19,7 +19,7 @@ class Look:
 
     Attributes:
         interval, pairs: evidence, or None where there is none.
-        missing: why there is none, in a sentence's part.
+        missing: why there is none, or what it lacks, in a sentence's part.
         trouble: a crash or the like of the canary's pods, of which stable's pods have none.
         absent: whether no pod of the canary is ready, and one of stable is.
         gateway: what the gateway counted, where no counter of the canary could be read.
@@ -72,6 +72,8 @@ class Collector:
             counted = self._gateway_counts()
         except Unreachable as error:
             unread = str(error)
+        if counted is not None and not (counted.stable.usable() and counted.canary.usable()):
+            counted, unread = None, "what the gateway counted is no number, or began anew"
         grown = pods.grown(before, scrapes)
         if not grown.complete:
             empty = [track for track in ("stable", "canary") if not getattr(grown, track)]
@@ -82,8 +84,6 @@ class Collector:
         other = self._other_version(grown)
         if other:
             return Look(missing=other, trouble=trouble)
-        if unread:
-            return Look(missing=unread, trouble=trouble)
         interval = Interval(
             seconds=seconds,
             stable=pods.counts(grown.stable, self._threshold),
@@ -93,9 +93,10 @@ class Collector:
             outcomes=pods.outcomes(grown, self._versions),
             copies=pods.copies(grown.canary),
         )
-        missing = "" if interval.usable() else "a counter is missing, is no number or began anew"
-        pairs = pods.pairs(grown.stable, self._versions["canary"])
-        return Look(None if missing else interval, pairs, missing, trouble)
+        if not interval.usable():
+            return Look(missing="a counter is missing, is no number or began anew", trouble=trouble)
+        # Of a gateway that was not read nothing is known, and what pods counted speaks against the canary even so.
+        return Look(interval, pods.pairs(grown.stable, self._versions["canary"]), unread, trouble)
 
     def _gateway_counts(self) -> Tracks[Counts] | None:
         if self._gateway is None:

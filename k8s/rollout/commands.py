@@ -136,9 +136,10 @@ def abort(
     record = records.newest()
     if not record.open and not record.kept_until:
         raise Refused(f"{record.name} has ended: {record.state}. {record.sentence}")
-    if record.open and lease.driver(api, name) is not None:
+    looked_at = not record.open
+    if lease.driver(api, name) is not None:
         records.ask(record, "abort")
-        if _done_by_another(api, records, voice):
+        if _done_by_another(api, records, voice, looked_at=looked_at):
             record = records.newest()
             if record.state != ROLLED_BACK:
                 raise Refused(f"{record.name} has ended: {record.state}. {record.sentence}")
@@ -158,16 +159,19 @@ def abort(
     voice.answer(show.as_json(records.newest()), f"{record.name} is rolled back.")
 
 
-def _done_by_another(api: Api, records: Records, voice: Voice) -> bool:
-    """Wait for the driver at work; False where it has gone without doing it."""
+def _done_by_another(api: Api, records: Records, voice: Voice, *, looked_at: bool) -> bool:
+    """Wait for the driver at work; False where it has gone without doing it.
+
+    With ``looked_at`` the new version is out already, and what is to end is the look at its pods.
+    """
     voice.say("  the driver at work is asked")
     deadline = time.monotonic() + _ANSWER_S
     while time.monotonic() < deadline:
         refused = not records.asked(records.newest())
         record = records.newest()
-        if not record.open:
+        if not (record.kept_until if looked_at else record.open):
             return True
-        if refused:
+        if refused and not looked_at:
             raise Refused(f"The driver at work is past the point of going back: stable runs {record.image} already.")
         if lease.driver(api, record.release) is None:
             return False

@@ -20,6 +20,8 @@ def keep(path: str, image: dict[str, str]) -> str:
         text = file.read_text("utf-8")
         changed = patched(text, image)
         file.write_text(changed, "utf-8")
+    except yaml.YAMLError:
+        return f"{path} was not changed: it is no YAML. {told}"
     except (OSError, ValueError) as error:
         return f"{path} was not changed: {error}. {told}"
     return f"{path} names the new image, so the next deploy keeps it."

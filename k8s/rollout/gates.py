@@ -102,6 +102,9 @@ class Gates:
 
         reason = self._until(why_not, work.options.ready_minutes)
         if reason is not None:
+            with suppress(Unreachable):
+                why = next((pod.waits for pod in work.live.pods() if pod.track == late and pod.waits), None)
+                reason = f"{reason}: {why}" if why else reason
             said = f"After {work.options.ready_minutes:g} minutes {reason}."
             raise Failed(said) if late in blamed else TimedOut(said)
 
@@ -230,7 +233,10 @@ class Gates:
             f"{look.interval.stable.errors:.0f} errors; canary {look.interval.canary.requests:.0f}, "
             f"{look.interval.canary.errors:.0f}"
         )
-        return bool(busy)
+        if look.missing:
+            step.sentence = f"Waits: {look.missing}."
+            work.say(f"  no pass without all data: {look.missing}")
+        return bool(busy) and not look.missing
 
     def _past_the_pods(self, counted: Tracks[Counts] | None) -> None:
         """What the gateway alone has counted is evidence against the canary, in an interval that stays a gap."""

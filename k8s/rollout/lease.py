@@ -16,8 +16,13 @@ GROUP: Final = "coordination.k8s.io/v1"
 SECONDS: Final = 20
 """A Lease that was not renewed for so long belongs to nobody."""
 _RENEW_S: Final = 4.0
+_ASKED_S: Final = 3.0
+"""Seconds that the API server has for one answer, so that one which hangs costs a renewal and no more."""
 _LOST_S: Final = 12.0
-"""Seconds without a renewal after which its holder stops, well before others may take it."""
+"""Seconds without a renewal after which its holder writes nothing, well before others may take it."""
+_GONE_S: Final = 300.0
+"""Seconds without a renewal after which its holder no longer waits for one."""
+_POLL_S: Final = 0.2
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -35,7 +40,7 @@ class Lease:
     def __init__(self, api: Api, release: str) -> None:
         self.name = f"{release}-rollout"
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._api = api
+        self._api = api.within(_ASKED_S)
         self._path = api.group(GROUP, "leases", self.name)
         self._stop = threading.Event()
         self._lost: str | None = None
@@ -63,11 +68,20 @@ class Lease:
     def check(self) -> None:
         """Raise where the Lease is lost, which has to be asked before each write.
 
+        While it cannot be renewed this waits: whoever takes it meanwhile writes a name of their own into it, so a
+        renewal that succeeds shows that nobody has.
+
         Raises:
-            Taken: another driver has it, or it could not be renewed and one may have.
+            Taken: another driver has it.
+            Unreachable: it could not be renewed for minutes.
         """
-        if self._lost is None and time.monotonic() - self._renewed > _LOST_S:
-            self._lost = f"The Lease {self.name} could not be renewed for {_LOST_S:g} s."
+        while self._lost is None and (late := time.monotonic() - self._renewed) > _LOST_S:
+            if late > _GONE_S:
+                raise Unreachable(
+                    f"The Lease {self.name} could not be renewed for {_GONE_S:g} s, and nothing was written since: "
+                    "`kubectl canary resume` goes on."
+                )
+            time.sleep(_POLL_S)
         if self._lost is not None:
             raise Taken(self._lost)
 
@@ -119,6 +133,9 @@ class Lease:
                 found["spec"]["renewTime"] = datetime.now(UTC).strftime(_FORMAT)
                 self._api.replace(self._path, found)
                 self._renewed = began
+            except NotThere:
+                self._lost = f"Someone deleted the Lease {self.name}."
+                return
             except Unreachable:
                 continue  # ``check`` goes by the time of the last success
 

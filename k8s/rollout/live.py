@@ -4,7 +4,7 @@ Someone may change them by hand at any moment (``kubectl rollout undo``, ``kubec
 over that: it says what it sees and holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,12 @@ _PLACES: Final = {
     "GRPCRoute": (GATEWAY, "grpcroutes"),
 }
 ROUTES: Final = ("HTTPRoute", "GRPCRoute")
+_LASTING: Final = dict.fromkeys(("InvalidImageName", "ErrImageNeverPull"), "has no image")
+_PASSING: Final = {
+    **dict.fromkeys(("ErrImagePull", "ImagePullBackOff"), "has no image"),
+    **dict.fromkeys(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"), "cannot start"),
+}
+"""A registry that was slow once is no fault of the new version's; what stays so is, after ``--ready-minutes``."""
 _RESTARTS: Final = 2
 """Ends of a container after which it does not merely start anew: the kubelet begins to back off."""
 
@@ -35,7 +41,8 @@ class Pod:
         name, track, uid: of it.
         restarts: ends of its container so far.
         ready: whether it takes requests.
-        trouble: one sentence on a crash, a kill or an image that is not there, or None.
+        trouble: one sentence on a crash, a kill or an image that can never be there, or None.
+        waits: one sentence on what keeps its container from a start, and may pass, or None.
     """
 
     name: str
@@ -44,6 +51,7 @@ class Pod:
     restarts: int
     ready: bool
     trouble: str | None
+    waits: str | None = None
 
 
 @dataclass
@@ -113,6 +121,11 @@ class Live:
         if status.get("replicas", 0) > status.get("updatedReplicas", 0):
             return f"old pods of {self.name(track)} still run"
         return None
+
+    def available(self, track: str) -> int:
+        """Pods of a track that are of its newest template and ready for requests."""
+        status = (self.find("Deployment", self.name(track)) or {}).get("status") or {}
+        return min(int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0)))
 
     def replicas(self, track: str) -> int:
         """Pods that a track's Deployment wants, by its autoscaler's word; 0 where there is none."""
@@ -188,6 +201,10 @@ def _compare(kind: str, name: str, wanted: dict[Any, Any], there: dict[Any, Any]
         ours, theirs = wanted.get(key), there.get(key)
         if (ours or "") != (theirs or "") or (ours == 0) != (theirs == 0):
             what, which = key
+            if what == "variable":
+                # Values of the environment may be secrets, and the record and Events are read by many.
+                yield f"{kind} {name} has another value of {what} {which} than the release"
+                continue
             yield f"{kind} {name} has {what} {which} {theirs!r} where the release has {ours!r}"
 
 
@@ -213,6 +230,7 @@ def _pod(found: Object, since: str) -> Pod:
         restarts=restarts,
         ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or []),
         trouble=_trouble(meta["name"], containers, since),
+        waits=next((said for each in containers if (said := _waits(meta["name"], each, _PASSING))), None),
     )
 
 
@@ -228,8 +246,12 @@ def _trouble(name: str, containers: list[Object], since: str) -> str | None:
             return f"{name} was killed for memory"
         if waiting.get("reason") == "CrashLoopBackOff" or (lately and each.get("restartCount", 0) >= _RESTARTS):
             return f"{name} crashes again and again (status {ended.get('exitCode')}){last}"
-        if waiting.get("reason") in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
-            return f"{name} has no image: {str(waiting.get('message', waiting['reason']))[:300]}"
-        if waiting.get("reason") in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-            return f"{name} cannot start: {str(waiting.get('message', waiting['reason']))[:300]}"
+        if never := _waits(name, each, _LASTING):
+            return never
     return None
+
+
+def _waits(name: str, container: Object, reasons: Mapping[str, str]) -> str | None:
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    what = reasons.get(waiting.get("reason", ""))
+    return what and f"{name} {what}: {str(waiting.get('message', waiting['reason']))[:300]}"

@@ -16,6 +16,7 @@ from k8s.rollout.live import ROUTES, Live, image_of
 from k8s.rollout.options import Options
 from k8s.rollout.record import Record, Records
 
+_SERVER_SIDE: Final = "ssa"
 TRAFFIC_S: Final = 10.0
 """Seconds over which the traffic is measured; ten times as many would change an estimate of minutes little."""
 
@@ -135,6 +136,11 @@ def _require_release(newest: release.Revision) -> None:
         raise Refused(
             f"Revision {newest.number} of {name} is {newest.status}: `helm history {name}` tells more, and "
             f"`helm rollback {name}` or a deploy makes it whole."
+        )
+    if newest.applied != _SERVER_SIDE:
+        raise Refused(
+            f"Helm merges {name} on the client's side, as helm 3 did, and no way back can be forced so: deploy it once "
+            "by helm 4 with --server-side=true --force-conflicts."
         )
     chart.require_whole(newest.chart)
     values = newest.values

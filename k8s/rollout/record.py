@@ -3,7 +3,10 @@
 It is written before each revision and after it, so that another driver knows where this one was killed.
 """
 
+import base64
+import gzip
 import json
+import zlib
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
@@ -13,6 +16,8 @@ from k8s.rollout.errors import Refused, RolloutError, Unreachable
 from k8s.rollout.plan import Revision
 
 KEY: Final = "rollout.json"
+ANALYSIS: Final = "analysis.json.gz"
+"""The statistics' own state, which grows with each interval; a ConfigMap holds 1 MiB."""
 NUMBER: Final = "predictiondex.rollout/number"
 RELEASE: Final = "app.kubernetes.io/instance"
 ASKED: Final = "predictiondex.rollout/asked"
@@ -170,13 +175,12 @@ class Records:
         }
         self._api.create(
             self._api.core("configmaps"),
-            {"metadata": {"name": record.name, "labels": labels}, "data": {KEY: json.dumps(record.to_json())}},
+            {"metadata": {"name": record.name, "labels": labels}, **_packed(record)},
         )
 
     def save(self, record: Record) -> str:
         """Write it; returns what another command asks for, or an empty word."""
-        body = {"data": {KEY: json.dumps(record.to_json())}}
-        found = self._api.merge(self._api.core("configmaps", record.name), body)
+        found = self._api.merge(self._api.core("configmaps", record.name), _packed(record))
         return str((found["metadata"].get("annotations") or {}).get(ASKED, ""))
 
     def asked(self, record: Record) -> str:
@@ -200,10 +204,23 @@ class Records:
             return
 
 
+def _packed(record: Record) -> Object:
+    state = record.to_json()
+    analysis = gzip.compress(json.dumps(state.pop("analysis")).encode())
+    return {
+        "data": {KEY: json.dumps(state)},
+        "binaryData": {ANALYSIS: base64.b64encode(analysis).decode()},
+    }
+
+
 def _read(found: Object) -> Record:
     try:
-        return Record.from_json(json.loads(found["data"][KEY]))
-    except (KeyError, TypeError, ValueError) as error:
+        state = json.loads(found["data"][KEY])
+        packed = (found.get("binaryData") or {}).get(ANALYSIS)
+        if packed:
+            state["analysis"] = json.loads(gzip.decompress(base64.b64decode(packed)))
+        return Record.from_json(state)
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise Unreachable(f"The ConfigMap {found['metadata']['name']} is no record of a rollout: {error!r}.") from None
 
 

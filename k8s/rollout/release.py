@@ -38,6 +38,7 @@ class Revision:
         chart: metadata, values, schema, templates and files, as Helm packed them.
         config: values that were given.
         objects: the rendered objects, without those of hooks.
+        applied: how Helm writes them: ``ssa``, or ``csa`` or nothing where it merges on the client's side.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Revision:
     chart: Values
     config: Values
     objects: list[Object]
+    applied: str = ""
 
     @property
     def values(self) -> Values:
@@ -94,6 +96,7 @@ def decode(secret: Object) -> Revision:
             chart=found["chart"],
             config=found.get("config") or {},
             objects=[each for each in documents if each],
+            applied=str(found.get("apply_method") or ""),
         )
     except (KeyError, TypeError, ValueError, OSError, EOFError, binascii.Error, zlib.error, yaml.YAMLError) as error:
         raise Unreachable(f"The Secret {name} is no release that this driver can read: {error!r}.") from None

@@ -18,11 +18,12 @@ _COLOURS = {
 def planned(prepared: Prepared) -> RenderableType:
     """What ``start`` will do."""
     record, expected = prepared.record, prepared.record.expected
-    table = Table(title=f"{record.name}: {record.stable_image} → {record.image}", title_justify="left")
+    title = Text(f"{record.name}: {record.stable_image} → {record.image}")
+    table = Table(title=title, title_justify="left")
     for name in ("#", "revision", "changes", "canary gets", "goes on when"):
         table.add_column(name)
     for place, each in enumerate(record.plan):
-        table.add_row(str(place), each.name, each.changes.value, f"{each.weight} %", _GATES[each.gate.value])
+        _row(table, str(place), each.name, each.changes.value, f"{each.weight} %", _GATES[each.gate.value])
     minutes = expected["minutes"]
     lines = [
         f"Traffic now: {prepared.per_minute:,.0f} requests a minute.",
@@ -74,8 +75,8 @@ def state(record: Record, driver: str | None, live_weight: int | None) -> Render
 def _steps(record: Record) -> Table:
     table = Table("revision", "helm", "canary", "stable", "canary", "intervals", "from", "to", "")
     for each in record.steps:
-        table.add_row(
-            each.name, str(each.helm), f"{each.weight} %", f"{each.requests['stable']:.0f}",
+        _row(
+            table, each.name, str(each.helm), f"{each.weight} %", f"{each.requests['stable']:.0f}",
             f"{each.requests['canary']:.0f}", str(each.intervals), each.began[11:19], each.ended[11:19], each.sentence,
         )  # fmt: skip
     return table
@@ -87,8 +88,8 @@ def _readings(record: Record) -> Table:
     for each in found:
         verdict = Text(each["outcome"], style=_COLOURS.get(each["outcome"], ""))
         bounds = f"{_number(each['lower'])} to {_number(each['upper'])}"
-        table.add_row(
-            each["check"] + ("" if each["required"] else " (can only fail)"), _number(each["estimate"]), bounds,
+        _row(
+            table, each["check"] + ("" if each["required"] else " (can only fail)"), _number(each["estimate"]), bounds,
             _number(each["margin"]), f"{each['evidence']:,.0f}", verdict, each["sentence"],
         )  # fmt: skip
     return table
@@ -99,11 +100,14 @@ def listed(records: list[Record]) -> RenderableType:
     table = Table("rollout", "state", "image", "versions", "began", "ended", "why")
     for each in records:
         versions = " → ".join(each.versions.get(track, "?") for track in ("stable", "canary"))
-        style = _COLOURS.get(each.state, "")
-        table.add_row(
-            each.name, Text(each.state, style=style), each.image, versions, each.began, each.ended, each.sentence
-        )
+        state = Text(each.state, style=_COLOURS.get(each.state, ""))
+        _row(table, each.name, state, each.image, versions, each.began, each.ended, each.sentence)
     return table
+
+
+def _row(table: Table, *cells: str | Text) -> None:
+    """What pods and helm said may look like markup, and is none."""
+    table.add_row(*(Text(each) if isinstance(each, str) else each for each in cells))
 
 
 def as_json(record: Record, **more: Any) -> dict[str, Any]:

@@ -167,8 +167,19 @@ def say(api: Api, pod: Pod, request: dict[str, Any], marked: dict[str, str]) -> 
 def _asked(api: Api, path: str, request: dict[str, Any], marked: dict[str, str]) -> Answer:
     for _ in range(_TRIES - 1):
         with suppress(Unreachable):
-            return api.send("POST", path, request, marked, _ANSWER_S)
-    return api.send("POST", path, request, marked, _ANSWER_S)
+            return _once(api, path, request, marked)
+    return _once(api, path, request, marked)
+
+
+def _once(api: Api, path: str, request: dict[str, Any], marked: dict[str, str]) -> Answer:
+    """An answer of the pod's own; the API server's, of a pod that is going or gone, is none."""
+    answer = api.send("POST", path, request, marked, _ANSWER_S)
+    if answer.status >= 400:
+        with suppress(ValueError, AttributeError):
+            body = json.loads(answer.body)
+            if body.get("kind") == "Status" and body.get("apiVersion") == "v1":
+                raise Unreachable(f"{path} gave no answer: {body.get('message', f'status {answer.status}')}.")
+    return answer
 
 
 def read(body: dict[str, Any]) -> Said:

@@ -69,6 +69,22 @@ def test_a_silent_prometheus_hides_no_trouble(api: Api, world: World, asked: Tol
     assert look.absent
 
 
+@pytest.mark.parametrize("after", [None, reading(2, 20, math.nan, 0), reading(2, 5, 20, 0)])
+def test_what_pods_counted_is_kept_where_the_gateway_is_not_read(
+    api: Api, world: World, asked: Told, after: Tracks[Reading] | None
+) -> None:
+    asked.readings = [reading(1, 10, 10, 0), after]
+    found = collector(api, asked)
+    found.look()
+    found.look()
+    look = found.look()
+    assert look.missing
+    assert look.interval is not None
+    assert look.interval.gateway is None
+    assert world.weight() == 50
+    assert look.interval.canary.requests > 0
+
+
 def test_what_the_gateway_counted_is_kept_where_no_pod_could_be_read(api: Api, world: World, asked: Told) -> None:
     asked.readings = [reading(1, 10, 10, 0), reading(2, 20, 10, 10)]
     found = collector(api, asked)

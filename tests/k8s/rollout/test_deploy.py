@@ -49,5 +49,11 @@ def test_another_form_is_left_alone_and_told(tmp_path: Path, text: str) -> None:
     assert "tag: v2" in said
 
 
+def test_what_is_no_yaml_is_left_alone_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("image:\n  tag: {{ .Values.tag }}: 1\n")
+    assert "it is no YAML" in deploy.keep(str(file), IMAGE)
+
+
 def test_without_a_file_it_is_told() -> None:
     assert "tag: v2" in deploy.keep("", IMAGE)

@@ -102,6 +102,13 @@ def test_an_answer_of_another_form_is_a_refusal(api: Api, server: ApiServer, sai
     assert "c answered /predict/battle with" in found
 
 
+def test_what_the_api_server_says_of_a_pod_that_goes_is_no_refusal(api: Api, server: ApiServer) -> None:
+    status = {"kind": "Status", "apiVersion": "v1", "message": "error trying to reach service: connection refused"}
+    server.answers[BASE] = (503, json.dumps(status).encode())
+    with pytest.raises(Unreachable, match="connection refused"):
+        golden.say(api, CANARY, BATTLE["request"], {})
+
+
 def test_no_answer_is_no_refusal(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 

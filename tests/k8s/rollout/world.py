@@ -59,6 +59,7 @@ class World:
         errors: share of failing answers, by image.
         rate: requests a second, all together.
         revisions: of the release.
+        applied: how Helm writes them.
         writes: weight and images of stable and canary after each revision of helm's.
         before: called before helm does something, with its words.
         half: called when a revision is stored as pending and its objects are written, before it is said to be deployed.
@@ -70,6 +71,7 @@ class World:
         self.rate = 4000.0
         self.restarts: dict[str, int] = {}
         self.revisions: list[Object] = []
+        self.applied = "ssa"
         self.writes: list[tuple[int, str, str | None]] = []
         self.before: Callable[[tuple[str, ...]], None] = lambda _: None
         self.half: Callable[[tuple[str, ...]], None] = lambda _: None
@@ -127,6 +129,7 @@ class World:
         packed = {
             "name": "battle", "version": found["number"], "chart": CHART, "config": found["config"],
             "info": {"status": found["status"], "description": found["description"]}, "manifest": manifest,
+            "apply_method": self.applied,
         }  # fmt: skip
         name = f"sh.helm.release.v1.battle.v{found['number']}"
         data = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(packed).encode()))).decode()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from k8s.rollout import commands, prepare
-from k8s.rollout.errors import Held, Refused, RolledBack
+from k8s.rollout.errors import Held, Refused, RolledBack, Unreachable
 from k8s.rollout.lease import Lease
 from k8s.rollout.live import Live
 from k8s.rollout.options import Options
@@ -18,6 +18,7 @@ from tests.k8s.rollout.engine.driver import (
     by_abort,
     by_patch,
     by_rollback,
+    never_both,
     promoted,
     rolled_back,
 )
@@ -31,6 +32,13 @@ def by_undo(world: World) -> None:
 
 
 def test_what_a_release_must_be(driver: Driver, world: World) -> None:
+    for applied in ("csa", ""):
+        world.applied = applied
+        world.deploy(world.revisions[-1]["config"])
+        with pytest.raises(Refused, match="client's side"):
+            driver.prepare()
+    world.applied = "ssa"
+    world.deploy(world.revisions[-1]["config"])
     with pytest.raises(Refused, match="runs localhost/battle:v1 already"):
         prepare.prepare(driver.api, driver.helm, "battle", OLD, FAST, given_chart=None, say=print)
     by_patch(world)
@@ -213,6 +221,107 @@ def test_what_was_deployed_while_the_canary_was_kept_stays(driver: Driver, world
     assert len(world.revisions) == 3
     assert driver.record.kept_until == 0
     driver.prepare()
+
+
+HOTFIX = {"image": {"repository": "localhost/battle", "tag": "v1hotfix"}}
+
+
+@pytest.mark.parametrize("canary", [True, False])
+def test_an_abort_leaves_what_someone_deployed(driver: Driver, world: World, canary: bool) -> None:
+    """With `--reuse-values` the canary is still in it, and goes; without, nothing is written."""
+    world.rate = 0
+    with pytest.raises(Held):
+        driver.start()
+    assert world.weight() == 10
+    kept = world.revisions[-1]["config"] if canary else {}
+    world.deploy({**kept, **HOTFIX}, "Upgrade complete")
+    del world.writes[:-1]
+    with pytest.raises(Held, match="Someone made revision"):
+        driver.resume()
+    driver.with_work(driver.record, by_abort)
+    assert (world.image("stable"), world.image("canary"), world.weight()) == ("localhost/battle:v1hotfix", None, 0)
+    assert len(world.writes) == (3 if canary else 1)
+    never_both(world)
+    assert (driver.record.state, driver.record.kept_until) == ("rolled back", 0)
+    driver.prepare()
+
+
+def test_before_all_requests_come_back_stable_is_as_large_as_the_canary(driver: Driver, world: World) -> None:
+    """Its autoscaler saw it idle, and the traffic has grown since the start."""
+
+    def scale(_: tuple[str, ...]) -> None:
+        # An upgrade leaves the number of pods to the autoscaler.
+        if world.image("canary") and world.weight() == 100:
+            world.live("Deployment", "battle-canary")["spec"]["replicas"] = 7
+
+    def kill(words: tuple[str, ...]) -> None:
+        scale(words)
+        if world.image("stable") == NEW:
+            raise Killed
+
+    world.half = kill
+    with pytest.raises(Killed):
+        driver.start(QUICK)
+    world.half = scale
+    before = len(world.revisions)
+    driver.with_work(driver.record, by_abort)
+    rolled_back(world)
+    never_both(world)
+    made = [each["config"] for each in world.revisions[before:]]
+    sizes = [(each["image"]["tag"], each["canary"]["weight"], each["canary"]["stableMin"]) for each in made]
+    assert sizes == [("v1", 100, 2), ("v1", 100, 7), ("v1", 0, 7), ("v1", 0, 0)]
+
+
+def test_an_abort_is_heard_while_the_canary_is_kept(driver: Driver, world: World) -> None:
+    world.restarts[NEW] = 3
+
+    def hear(line: str, mine: Work) -> None:
+        if "kept for a look" in line:
+            mine.records.ask(mine.record, "abort")
+
+    driver.hear = hear
+    with pytest.raises(RolledBack):
+        driver.start(Options(**{**vars(QUICK), "keep_minutes": 60.0}))
+    rolled_back(world)
+    assert driver.record.kept_until == 0
+    assert Records(driver.api, "battle").asked(driver.record) == ""
+
+
+def test_an_abort_asks_the_driver_that_keeps_a_canary(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    records, record = Records(driver.api, "battle"), driver.prepare().record
+    record.state, record.kept_until = "rolled back", 1e12
+    records.create(record)
+    monkeypatch.setattr(commands, "cluster", lambda *_: driver.api)
+    monkeypatch.setattr(commands, "_POLL_S", 0.01)
+    ask = Records.ask
+
+    def end(self: Records, asked: Record, word: str | None) -> None:
+        ask(self, asked, word)
+        record.kept_until = 0.0
+        self.save(record)
+
+    monkeypatch.setattr(Records, "ask", end)
+    with Lease(driver.api, "battle"):
+        commands.abort("battle")
+
+
+def test_a_record_that_cannot_be_written_stops_no_way_back(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.rate = 0
+    with pytest.raises(Held):
+        driver.start()
+    save = Records.save
+
+    def limited(self: Records, record: Record) -> str:
+        if record.analysis is not None:
+            raise Unreachable("Request entity too large")
+        return save(self, record)
+
+    monkeypatch.setattr(Records, "save", limited)
+    driver.with_work(driver.record, by_abort)
+    rolled_back(world)
+    assert driver.record.state == "rolled back"
 
 
 def test_an_abort_ends_the_look_at_a_canary_that_is_kept(

@@ -4,6 +4,7 @@ import pytest
 
 from k8s.rollout import opening
 from k8s.rollout.errors import Held, RolledBack, Silent, Unreachable
+from k8s.rollout.live import Live
 from k8s.rollout.options import OnTimeout, Options
 from k8s.rollout.work import Work
 from tests.k8s.rollout.engine.driver import FAST, Driver, never_both, promoted, rolled_back
@@ -67,6 +68,20 @@ def test_errors_come_out_at_their_step(driver: Driver, world: World) -> None:
         driver.resume()
 
 
+def test_errors_come_out_while_prometheus_is_away(driver: Driver, world: World) -> None:
+    world.errors[NEW] = 0.5
+    with pytest.raises(RolledBack, match="errors"):
+        driver.start(Options(**{**vars(FAST), "prometheus": "monitoring/away:9090", "wait_minutes": 0.5}))
+    rolled_back(world)
+    assert max(weight for weight, *_ in world.writes) == 10
+
+
+def test_without_prometheus_nothing_goes_on(driver: Driver, world: World) -> None:
+    with pytest.raises(Held, match="no data"):
+        driver.start(Options(**{**vars(FAST), "prometheus": "monitoring/away:9090", "wait_minutes": 0.1}))
+    assert world.weight() == 10
+
+
 def test_errors_of_both_are_not_the_canarys(driver: Driver, world: World) -> None:
     world.errors |= {NEW: 0.003, OLD: 0.003}
     driver.start()
@@ -94,6 +109,25 @@ def test_pods_that_crash_come_out_at_weight_0(driver: Driver, world: World) -> N
         driver.start()
     rolled_back(world)
     assert {weight for weight, *_ in world.writes} == {0}
+
+
+def test_an_image_that_does_not_come_in_time_comes_out(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unready = Live.unready
+
+    def waits(self: Live, track: str, image: str) -> str | None:
+        if track != "canary":
+            return unready(self, track, image)
+        status = world.server.objects["/api/v1/namespaces/models/pods/canary-v2"]["status"]
+        waiting = {"reason": "ErrImagePull", "message": "dial tcp: i/o timeout"}
+        status |= {"conditions": [], "containerStatuses": [{"restartCount": 0, "state": {"waiting": waiting}}]}
+        return "0 of 1 pods of battle-canary are ready"
+
+    monkeypatch.setattr(Live, "unready", waits)
+    with pytest.raises(RolledBack, match=r"After 0\.05 minutes 0 of 1 pods .* has no image: dial tcp: i/o timeout"):
+        driver.start()
+    rolled_back(world)
 
 
 def test_a_canary_without_a_ready_pod_comes_out(driver: Driver, world: World) -> None:
