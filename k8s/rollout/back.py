@@ -9,7 +9,7 @@ from k8s.rollout.errors import Refused, Unreachable
 from k8s.rollout.live import image_of
 from k8s.rollout.plan import Changes, Gate, Revision, gone, hundred
 from k8s.rollout.record import ROLLED_BACK, now
-from k8s.rollout.work import Asked, Work
+from k8s.rollout.work import SCALED_S, Asked, Work
 
 _POLL_S: Final = 1.0
 _BACK_S: Final = 300.0
@@ -67,7 +67,8 @@ def abort(work: Work, reason: str) -> None:
     record.state, record.sentence, record.ended, record.moving = ROLLED_BACK, reason, now(), None
     record.aborting = ""
     there = work.live.find("Deployment", work.live.name("canary")) is not None
-    record.kept_until = time.time() + work.options.keep_minutes * 60 if there else 0.0
+    least_s = SCALED_S if work.shrinks() else 0.0
+    record.kept_until = time.time() + max(work.options.keep_minutes * 60, least_s) if there else 0.0
     work.records.event(record, "CanaryRolledBack", f"{record.image} was taken out: {reason}", warning=True)
     work.write_without_evidence()
     work.records.ask(record, None)
@@ -81,7 +82,7 @@ def clean(work: Work) -> None:
     left = record.kept_until - time.time()
     if left > 0:
         work.say(
-            f"  the canary is kept for a look for {left / 60:.0f} minutes; Ctrl-C leaves it, `resume` takes it away"
+            f"  the canary is kept for a look for {left / 60:.1f} minutes; Ctrl-C leaves it, `resume` takes it away"
         )
         with suppress(Asked):  # an abort ends the look
             work.sleep(left)

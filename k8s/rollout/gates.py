@@ -16,7 +16,7 @@ from k8s.rollout.evidence.gateway import PRESETS, Gateway, Prometheus
 from k8s.rollout.live import Pod, image_of
 from k8s.rollout.plan import Changes, Gate, Revision
 from k8s.rollout.watch import require_ours
-from k8s.rollout.work import Failed, TimedOut, Work
+from k8s.rollout.work import SCALED_S, Failed, TimedOut, Work
 
 _POLL_S: Final = 2.0
 _ROUTED_S: Final = 90.0
@@ -140,6 +140,14 @@ class Gates:
         if reason is not None:
             raise TimedOut(f"After {_ROUTED_S:g} s {reason}.")
         left = "canary" if revision.weight == 0 else "stable"
+        self._empty(left)
+        if left == "canary" and work.shrinks():
+            work.say(f"  stable's autoscaler has {SCALED_S:.0f} s to see the requests that it got back")
+            work.sleep(SCALED_S)
+
+    def _empty(self, left: str) -> None:
+        """Wait a while for a track to get no more requests."""
+        work = self._work
         before = pods.read(work.api, work.live.pods())
         asked = math.nan
         for _ in range(_SETTLED):

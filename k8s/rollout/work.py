@@ -19,6 +19,9 @@ from k8s.rollout.plan import Revision
 from k8s.rollout.record import Record, Records
 
 _POLL_S = 1.0
+SCALED_S = 90.0
+"""Seconds until an autoscaler's recommendation follows requests that came back: its metrics' window, and its own look.
+Before that it would shrink a track that was idle to its least."""
 _REVISIONS = 20
 """Revisions beside the plan's that Helm keeps: steps back, and those before."""
 
@@ -123,6 +126,11 @@ class Work:
     def made(self) -> release.Revision:
         """The revision that a driver made last."""
         return release.revision(self.api, self.record.release, self.record.current)
+
+    def shrinks(self) -> bool:
+        """Whether stable's autoscaler gets a smaller minimum once the canary is gone."""
+        values = self.made().values
+        return int(values["canary"]["stableMin"]) > int(values["autoscaling"]["min"])
 
     def upgrade(self, wanted: Revision, *, force: bool = False) -> None:
         """Make a revision by the release's own chart, and remember its number."""

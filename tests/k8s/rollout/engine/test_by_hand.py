@@ -270,6 +270,8 @@ def test_before_all_requests_come_back_stable_is_as_large_as_the_canary(driver: 
     made = [each["config"] for each in world.revisions[before:]]
     sizes = [(each["image"]["tag"], each["canary"]["weight"], each["canary"]["stableMin"]) for each in made]
     assert sizes == [("v1", 100, 2), ("v1", 100, 7), ("v1", 0, 7), ("v1", 0, 0)]
+    # Its least falls when its autoscaler has seen the requests, however short the look was to be.
+    assert any("kept for a look for 1.5 minutes" in line for line in driver.said)
 
 
 def test_an_abort_is_heard_while_the_canary_is_kept(driver: Driver, world: World) -> None:

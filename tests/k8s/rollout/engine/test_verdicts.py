@@ -22,6 +22,7 @@ def test_a_good_version_is_promoted(driver: Driver, world: World) -> None:
     assert not forced
     assert all("--history-max" in words for words in driver.helm.said)
     assert "tag: v2" in driver.said[-1]
+    assert not any("autoscaler has" in line for line in driver.said)
 
 
 @pytest.mark.parametrize(("most", "pods"), [(10, 7), (5, 5)])
@@ -52,6 +53,8 @@ def test_a_track_that_takes_all_requests_is_as_large_as_the_one_that_had_them(
         (50, 2, 2, "v1"), (50, pods, 2, "v1"), (100, pods, 2, "v1"),
         (100, pods, min(9, most), "v2"), (0, pods, min(9, most), "v2"),
     ]  # fmt: skip
+    # Idle until now, it would be shrunk to its least before its autoscaler has seen the requests.
+    assert any("autoscaler has 90 s" in line for line in driver.said)
 
 
 def test_errors_come_out_at_their_step(driver: Driver, world: World) -> None:
