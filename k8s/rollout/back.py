@@ -1,5 +1,6 @@
 """The way back: weight 0 in one revision, the canary kept for a look, then gone."""
 
+import re
 import time
 from contextlib import suppress
 from typing import Final
@@ -14,10 +15,10 @@ from k8s.rollout.work import SCALED_S, Asked, Work
 _POLL_S: Final = 1.0
 _BACK_S: Final = 300.0
 _ALL: Final = 100
-_ROLLBACK: Final = "Rollback to "
+_ROLLBACK: Final = re.compile(r"Rollback to (\d+)")
 """How Helm describes a revision that it made by going back."""
 _NO_WEIGHT: Final = Revision(
-    "0 %, nothing copied", Changes.TRAFFIC, Gate.ROUTED, 0, {"canary": {"weight": 0}, "shadow": {"share": 0}}
+    "back to 0 %", Changes.TRAFFIC, Gate.ROUTED, 0, {"canary": {"weight": 0}, "shadow": {"share": 0}}
 )
 
 
@@ -47,17 +48,7 @@ def abort(work: Work, reason: str) -> None:
     if theirs is not None:
         _under(work, theirs)
     else:
-        target = record.helm.get("0", record.before)
-        if reached > all_canary:
-            _old_stable(work, record.helm[str(all_canary)])
-        grown = reached >= all_canary and _as_large(work)
-        newest = work.newest()
-        if grown:
-            work.say("  weight 0")
-            work.upgrade(_NO_WEIGHT, force=True)
-        elif newest.number != target or newest.status != release.DEPLOYED or work.live.differences(newest):
-            work.say(f"  back to revision {target}: weight 0")
-            work.rollback(target, force=True)
+        _before(work, reached)
     weight = work.live.weight(work.made())
     if weight:
         raise Unreachable(f"After the rollback the live route still gives the canary {weight} %.")
@@ -67,8 +58,8 @@ def abort(work: Work, reason: str) -> None:
     record.state, record.sentence, record.ended, record.moving = ROLLED_BACK, reason, now(), None
     record.aborting = ""
     there = work.live.find("Deployment", work.live.name("canary")) is not None
-    least_s = SCALED_S if work.shrinks() else 0.0
-    record.kept_until = time.time() + max(work.options.keep_minutes * 60, least_s) if there else 0.0
+    record.kept_until = time.time() + work.options.keep_minutes * 60 if there else 0.0
+    record.least_until = time.time() + SCALED_S if work.shrinks() else 0.0
     work.records.event(record, "CanaryRolledBack", f"{record.image} was taken out: {reason}", warning=True)
     work.write_without_evidence()
     work.records.ask(record, None)
@@ -82,15 +73,21 @@ def clean(work: Work) -> None:
     left = record.kept_until - time.time()
     if left > 0:
         work.say(
-            f"  the canary is kept for a look for {left / 60:.1f} minutes; Ctrl-C leaves it, `resume` takes it away"
+            f"  the canary is kept for a look for {left / 60:.0f} minutes; Ctrl-C leaves it, `resume` takes it away"
         )
         with suppress(Asked):  # an abort ends the look
             work.sleep(left)
+    while (left := record.least_until - time.time()) > 0:
+        work.say(f"  stable's autoscaler has {left:.0f} s more to see the requests that it got back")
+        try:
+            work.sleep(left)
+        except Asked:
+            work.records.ask(record, None)
     if _still_ours(work):
         record.moving = len(record.plan) - 1
         work.write()
         work.upgrade(Revision("canary gone", Changes.PODS, Gate.DONE, 0, gone()), force=True)
-    record.kept_until, record.moving = 0.0, None
+    record.kept_until, record.least_until, record.moving = 0.0, 0.0, None
     work.write()
     work.records.ask(record, None)
 
@@ -110,43 +107,100 @@ def _still_ours(work: Work) -> bool:
 
 
 def _theirs(work: Work) -> release.Revision | None:
-    """The newest revision, where someone deployed it since the driver's last one.
+    """The last revision that was made whole, where someone deployed it since the driver's last one.
 
-    A way back by hand is none: it leads to one of the driver's own. Neither is one that failed, or is under way.
+    A way back by hand to one of the driver's own, or to one before, is none.
     """
-    record, newest = work.record, work.newest()
-    ours = newest.number <= record.current or newest.description.startswith((f"{record.name}: ", _ROLLBACK))
-    return None if ours or newest.status != release.DEPLOYED else newest
+    record = work.record
+    made = release.history(work.api, record.release)
+    last = max((number for number, status in made.items() if status == release.DEPLOYED), default=0)
+    if last > record.current:
+        found = release.revision(work.api, record.release, last)
+        back = _ROLLBACK.match(found.description)
+        if not (_ours(work, found) or (back and int(back[1]) <= record.current)):
+            return found
+    return release.revision(work.api, record.release, record.theirs) if record.theirs else None
+
+
+def _ours(work: Work, found: release.Revision) -> bool:
+    return found.description.startswith(f"{work.record.name}: ")
 
 
 def _under(work: Work, theirs: release.Revision) -> None:
     """Take the canary's weight out of a revision of someone else's, and leave the rest of it."""
     work.say(f"  revision {theirs.number} was made since, and stays")
-    work.take_over(theirs.number)
-    if not work.live.weight(theirs):
-        return
-    stable = theirs.object("Deployment", work.live.name("stable"))
-    if stable is not None:
-        _until_stable(work, image_of(stable))
-    work.upgrade(_NO_WEIGHT, force=True)
+    work.record.theirs = theirs.number
+    newest = work.newest()
+    # A driver before this one may have done some of it.
+    work.take_over(newest.number if newest.status == release.DEPLOYED else theirs.number)
+    work.write()
+    if newest.status in release.UNFINISHED:
+        work.rollback(theirs.number, force=True)
+        work.write()
+    if work.live.weight(work.made()):
+        stable = theirs.object("Deployment", work.live.name("stable"))
+        if stable is not None:
+            _as_large(work, image_of(stable))
+        _upgrade(work, _NO_WEIGHT)
 
 
-def _as_large(work: Work) -> bool:
-    """Make stable as large as a canary that has all requests; whether that had to be.
+def _before(work: Work, reached: int) -> None:
+    """Go back to R0, or, where the canary has all requests and is larger than stable was, to weight 0 alone."""
+    record, newest = work.record, work.newest()
+    if newest.status == release.DEPLOYED and newest.description == f"{record.name}: {_NO_WEIGHT.name}":
+        work.take_over(newest.number)  # a driver before this one came as far
+        if not work.live.differences(newest):
+            return
+    canary = newest.values.get("canary") or {}
+    least = int(canary.get("stableMin", 0)) if newest.status in release.UNFINISHED else 0
+    all_canary = hundred(record.plan)
+    hundredth = record.helm.get(str(all_canary))
+    if reached > all_canary:
+        _old_stable(work, record.helm[str(all_canary)])
+    if hundredth is not None and work.live.weight(work.newest()) == _ALL:
+        if work.newest().status in release.UNFINISHED:
+            work.rollback(hundredth, force=True)
+            work.write()
+        if _as_large(work, record.stable_image):
+            work.say("  weight 0")
+            _upgrade(work, _NO_WEIGHT)
+            return
+    target, newest = record.helm.get("0", record.before), work.newest()
+    if newest.number != target or newest.status != release.DEPLOYED or work.live.differences(newest):
+        work.say(f"  back to revision {target}: weight 0")
+        work.rollback(target, force=True)
+        if least > _size(work):
+            # A driver before this one was stopped in the middle of it, and stable has the requests of more pods.
+            _upgrade(work, _larger(least, weight=0))
+
+
+def _upgrade(work: Work, wanted: Revision) -> None:
+    """Make a revision, and write down at once that it was this driver's."""
+    work.upgrade(wanted, force=True)
+    work.write()
+
+
+def _larger(pods: int, *, weight: int) -> Revision:
+    return Revision("stable larger", Changes.PODS, Gate.READY, weight, {"canary": {"stableMin": pods}})
+
+
+def _as_large(work: Work, image: str) -> bool:
+    """Make stable as large as a canary that has all requests; whether it is larger than at the start by that.
 
     Its autoscaler has seen it idle, and would give it no more pods than its least.
     """
-    made = work.made()
-    if work.live.weight(made) < _ALL:
+    newest = work.newest()
+    if work.live.weight(newest) < _ALL:
         return False
-    canary = made.values["canary"]
-    pods = min(work.live.replicas("canary"), int(canary["autoscaling"]["max"]))
-    if pods <= int(canary["stableMin"]):
-        return int(canary["stableMin"]) > _size(work)  # an abort before this one has done it
-    work.say(f"  stable becomes as large as the canary, {pods} pods")
-    work.upgrade(Revision("stable larger", Changes.PODS, Gate.READY, _ALL, {"canary": {"stableMin": pods}}), force=True)
-    _until_stable(work, work.record.stable_image)
-    return True
+    canary = newest.values["canary"]
+    pods, least = min(work.live.replicas("canary"), int(canary["autoscaling"]["max"])), int(canary["stableMin"])
+    if pods > least:
+        work.say(f"  stable becomes as large as the canary, {pods} pods")
+        _upgrade(work, _larger(pods, weight=_ALL))
+    larger = max(pods, least) > _size(work)
+    if larger:
+        _until_stable(work, image)
+    return larger
 
 
 def _old_stable(work: Work, number: int) -> None:
@@ -159,6 +213,7 @@ def _old_stable(work: Work, number: int) -> None:
     if deployment is None or image_of(deployment) != image:
         work.say("  stable gets its old image back")
         work.rollback(number, force=True)
+        work.write()
     if work.live.weight(work.made()):
         _until_stable(work, image)
 

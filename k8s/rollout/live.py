@@ -123,9 +123,10 @@ class Live:
         return None
 
     def available(self, track: str) -> int:
-        """Pods of a track that are of its newest template and ready for requests."""
+        """Pods of a track that are of its newest template and ready for requests: so many at least."""
         status = (self.find("Deployment", self.name(track)) or {}).get("status") or {}
-        return min(int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0)))
+        old = int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
+        return int(status.get("availableReplicas", 0)) - old
 
     def replicas(self, track: str) -> int:
         """Pods that a track's Deployment wants, by its autoscaler's word; 0 where there is none."""

@@ -83,6 +83,8 @@ class Record:
         events: what people should know, with its time.
         by_hand: whether a person asked for promotion without a pass.
         aborting: why it is being taken out, from before the first step back until the last; empty otherwise.
+        theirs: number of a revision that someone deployed meanwhile, which the way back leaves; 0 for none.
+        least_until: seconds since 1970 until which stable's least number of pods stays; 0 for none.
         kept_until: seconds since 1970 until which a canary that was taken out is kept for a look; 0 for none.
     """
 
@@ -107,6 +109,8 @@ class Record:
     events: list[list[str]] = field(default_factory=list)
     by_hand: bool = False
     aborting: str = ""
+    theirs: int = 0
+    least_until: float = 0.0
     kept_until: float = 0.0
     expected: dict[str, Any] = field(default_factory=dict)
 

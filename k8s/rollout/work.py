@@ -130,7 +130,8 @@ class Work:
     def shrinks(self) -> bool:
         """Whether stable's autoscaler gets a smaller minimum once the canary is gone."""
         values = self.made().values
-        return int(values["canary"]["stableMin"]) > int(values["autoscaling"]["min"])
+        # A chart that someone deployed meanwhile may be older.
+        return int((values.get("canary") or {}).get("stableMin", 0)) > int(values["autoscaling"]["min"])
 
     def upgrade(self, wanted: Revision, *, force: bool = False) -> None:
         """Make a revision by the release's own chart, and remember its number."""

@@ -150,6 +150,15 @@ def test_a_track_that_is_wholly_there(
     assert word is None or word in str(said)
 
 
+@pytest.mark.parametrize(("counts", "new"), [((2, 2, 1), 1), ((12, 3, 9), 0), ((3, 2, 3), 2)])
+def test_pods_of_an_old_template_are_not_counted(
+    live: Live, server: ApiServer, counts: tuple[int, int, int], new: int
+) -> None:
+    there = server.objects["/apis/apps/v1/namespaces/models/deployments/battle-stable"]
+    there["status"] = dict(zip(("replicas", "updatedReplicas", "availableReplicas"), counts, strict=True))
+    assert live.available("stable") == new
+
+
 def pod(name: str, track: str, **container: Any) -> Object:
     return {
         "metadata": {"name": name, "uid": name, "labels": {"track": track}},

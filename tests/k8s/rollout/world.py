@@ -92,9 +92,10 @@ class World:
         whole = merged(self.revisions[-1]["config"], config)
         if self.revisions[-1]["status"].startswith("pending"):
             raise Unreachable("another operation (install/upgrade/rollback) is in progress")
-        self._store(whole, description, "pending-upgrade")
+        self._store(whole, "Preparing upgrade", "pending-upgrade")
         self._apply(self.revisions[-1]["objects"])
         self.half(words)
+        self.revisions[-1]["description"] = description
         self._said("deployed")
 
     def rollback(self, number: int, words: tuple[str, ...]) -> None:

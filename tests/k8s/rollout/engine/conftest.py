@@ -21,6 +21,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_PENDING_S", 0.2)
     monkeypatch.setattr(engine, "_POLL_S", 0.05)
     monkeypatch.setattr(back, "_POLL_S", 0.05)
+    monkeypatch.setattr(back, "SCALED_S", 0.3)
     monkeypatch.setattr(prepare, "TRAFFIC_S", 0.1)
     # A second of simulation, of which tests/k8s/rollout/analysis sees to.
     expected = Plan(20.0, (4.0,), (10, 50), 0.015, 0.015, None, 0.0)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+import pytest
+
 from k8s.rollout import back, prepare
 from k8s.rollout.api import Api
 from k8s.rollout.engine import Engine
@@ -111,6 +113,51 @@ def at_upgrade(place: int, do: Callable[[], None]) -> Callable[[tuple[str, ...]]
                 do()
 
     return count
+
+
+def at_write(place: int, moment: str, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill the driver once, before, in the middle of or after one of helm's next writes.
+
+    Args:
+        place: of the write, 0 for the next one.
+        moment: ``before``, ``half`` or ``after``.
+    """
+    writes = 0
+
+    def kill(_: object) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == place + 1:
+            raise Killed
+
+    if moment != "after":
+        before: Callable[[tuple[str, ...]], None] = getattr(world, moment)
+
+        def both(words: tuple[str, ...]) -> None:
+            before(words)
+            kill(words)
+
+        setattr(world, moment, both)
+        return
+    run = WorldsHelm.run
+
+    def running(self: WorldsHelm, *words: str, stdin: str | None = None) -> str:
+        said = run(self, *words, stdin=stdin)
+        kill(words)
+        return said
+
+    monkeypatch.setattr(WorldsHelm, "run", running)
+
+
+def grown(world: World, pods: int = 7) -> Callable[[tuple[str, ...]], None]:
+    """For ``half`` of a world: an autoscaler that has made a canary with all requests so large."""
+
+    def scale(_: tuple[str, ...]) -> None:
+        # An upgrade leaves the number of pods to the autoscaler.
+        if world.image("canary") and world.weight() == 100:
+            world.live("Deployment", "battle-canary")["spec"]["replicas"] = pods
+
+    return scale
 
 
 def killed() -> None:

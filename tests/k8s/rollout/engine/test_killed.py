@@ -1,7 +1,11 @@
 """The driver killed at each revision, forward and back, and resumed or aborted."""
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 
+from k8s.rollout import back
 from k8s.rollout.engine import Engine
 from k8s.rollout.errors import Held, Refused, RolledBack, Unreachable
 from k8s.rollout.record import Records
@@ -11,7 +15,9 @@ from tests.k8s.rollout.engine.driver import (
     REVISIONS,
     Driver,
     at_upgrade,
+    at_write,
     by_abort,
+    grown,
     killed,
     never_both,
     promoted,
@@ -99,6 +105,56 @@ def test_killed_on_the_way_back_and_resumed(
     rolled_back(world)
     assert driver.record.state == "rolled back"
     assert all(stable == OLD or weight == 100 for weight, stable, _ in world.writes), world.writes
+
+
+@pytest.mark.parametrize("where", [(place, moment) for place in range(4) for moment in ("before", "half", "after")])
+@pytest.mark.parametrize("stopped", ["before", "half"])
+def test_killed_on_the_way_back_of_a_canary_that_grew(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch, stopped: str, where: tuple[int, str]
+) -> None:
+    """While 100 % go to it, or stable takes the new image, the abort is killed in one of its writes, and repeated."""
+    scale = world.half = grown(world)
+    with monkeypatch.context() as patch:
+        at_write(5, stopped, world, patch)
+        with pytest.raises(Killed):
+            driver.start(QUICK)
+    world.before, world.half = (lambda _: None), scale
+    with monkeypatch.context() as patch:
+        at_write(*where, world, patch)
+        with suppress(Killed):
+            driver.with_work(driver.record, by_abort)
+    world.before, world.half = (lambda _: None), scale
+    with suppress(RolledBack):
+        driver.resume()
+    rolled_back(world)
+    assert driver.record.state == "rolled back"
+    assert all(stable == OLD or weight == 100 for weight, stable, _ in world.writes), world.writes
+    configs = [each["config"].get("canary", {}) for each in world.revisions]
+    back = [this for last, this in pairwise(configs) if last.get("weight") == 100 and this.get("weight") == 0]
+    assert all(each["stableMin"] == 7 for each in back), back
+    # It stays so until the canary is gone, which comes when its autoscaler has seen the requests.
+    assert [each for each in configs if each.get("enabled")][-1]["stableMin"] == 7
+
+
+@pytest.mark.parametrize("moment", ["before", "half", "after"])
+@pytest.mark.parametrize("place", range(3))
+def test_killed_while_a_deploy_is_left(
+    driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch, place: int, moment: str
+) -> None:
+    world.rate = 0
+    with pytest.raises(Held):
+        driver.start()
+    hotfix = {**world.revisions[-1]["config"], "image": {"repository": "localhost/battle", "tag": "v1hotfix"}}
+    world.deploy(hotfix, "Upgrade complete")
+    with monkeypatch.context() as patch:
+        at_write(place, moment, world, patch)
+        with suppress(Killed):
+            driver.with_work(driver.record, by_abort)
+    world.before = world.half = lambda _: None
+    record = driver.record
+    driver.with_work(record, by_abort if record.open else back.clean)
+    assert (world.image("stable"), world.image("canary"), world.weight()) == ("localhost/battle:v1hotfix", None, 0)
+    assert driver.record.kept_until == 0
 
 
 @pytest.mark.parametrize("place", range(REVISIONS))
