@@ -44,6 +44,7 @@ CASES: Final = {
     "test_a_driver_that_is_killed_at_every_revision": "the driver killed at every revision",
     "test_two_drivers_an_abort_and_a_hand": "a second driver, an abort, an autoscaler patched by hand",
     "test_a_helm_rollback_and_a_rollout_undo_by_hand": "`helm rollback` and `kubectl rollout undo` by hand",
+    "test_a_deploy_in_the_middle_stays": "a plain deploy of something else in the middle",
 }
 RECORDED: Final = {
     "good": "test_a_good_version_is_promoted",

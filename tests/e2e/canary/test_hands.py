@@ -129,6 +129,27 @@ def test_a_helm_rollback_and_a_rollout_undo_by_hand(made: Made, images: Images, 
     shown("held each time, and after an abort back to before", tally)
 
 
+def test_a_deploy_in_the_middle_stays(made: Made, images: Images, shown: Shown) -> None:
+    """The driver stops, and an abort takes the canary out of what was deployed, and nothing else."""
+    driver = made("deploy")
+    release, old = driver.release, images.version("1")
+    with release.load(rate=RATE) as load:
+        load.answered(50)
+        process = driver.start(images.version("2"))
+        driver.at_weight()
+        release.upgrade({"autoscaling": {"max": 3}})
+        record = driver.ended(process, HELD, 120)
+        assert "Someone made revision" in record["sentence"]
+        assert driver.live()[2] == 20
+        out(driver)
+        load.answered(100, version="1")
+    tally = load.stop()
+    assert tally.failed == 0, tally
+    assert driver.live() == (old.reference, None, 0)
+    assert release.space.get("hpa", release.stable)["spec"]["maxReplicas"] == 3
+    shown("held, and an abort leaves what was deployed", tally)
+
+
 def test_no_traffic_is_held_then_aborted_as_set(made: Made, images: Images, shown: Shown) -> None:
     driver = made("quiet")
     new = images.version("2")
