@@ -40,8 +40,6 @@ COST = """
 PDX = ROOT / ".venv" / "bin" / "pdx"
 PORTS = (13000, 13001, 13002)
 STARTS = 5
-BUSY = 1.0
-"""Load average from which on the machine was not the benchmark's alone."""
 ASKED = 300
 _BLOCK = re.compile(r"(<!-- numbers (\w+): [^\n]* -->\n).*?(<!-- end of numbers -->)", re.DOTALL)
 
@@ -293,14 +291,13 @@ def metrics_table(_: dict[str, Any]) -> str:
     machine = result["machine"]
     alone = result["alone_us"]
     part = alone / min(door["silent_us"] for door in result["doors"])
-    busy = " The machine was busy, so these are worth little." if machine["load"] > BUSY else ""
     lines += [
         "",
         f"The call alone, in a loop with every request observed: {alone:.1f} µs, {part:.1%} of the cheapest request.",
         "",
         f"`make bench ARGS=--metrics` at {result['version']}: {machine['processor']}, both servers on one core, load "
         f"from another, {result['pairs']} pairs of {result['seconds']:.0f} s a measurement; load average before the "
-        f"start: {machine['load']}.{busy}",
+        f"start: {machine['load']}.",
     ]
     return "\n".join(lines)
 
