@@ -101,7 +101,7 @@ def _still_ours(work: Work) -> bool:
     if mine and newest.status in release.UNFINISHED:
         work.rollback(record.current, force=True)
         return True
-    if not newest.description.startswith(f"{record.name}: "):
+    if not work.is_ours(newest):
         work.say(f"  revision {newest.number} was made since, so the canary is left to whoever made it")
     return False
 
@@ -117,13 +117,9 @@ def _theirs(work: Work) -> release.Revision | None:
     if last > record.current:
         found = release.revision(work.api, record.release, last)
         back = _ROLLBACK.match(found.description)
-        if not (_ours(work, found) or (back and int(back[1]) <= record.current)):
+        if not (work.is_ours(found) or (back and int(back[1]) <= record.current)):
             return found
     return release.revision(work.api, record.release, record.theirs) if record.theirs else None
-
-
-def _ours(work: Work, found: release.Revision) -> bool:
-    return found.description.startswith(f"{work.record.name}: ")
 
 
 def _under(work: Work, theirs: release.Revision) -> None:
@@ -147,7 +143,7 @@ def _under(work: Work, theirs: release.Revision) -> None:
 def _before(work: Work, reached: int) -> None:
     """Go back to R0, or, where the canary has all requests and is larger than stable was, to weight 0 alone."""
     record, newest = work.record, work.newest()
-    if newest.status == release.DEPLOYED and newest.description == f"{record.name}: {_NO_WEIGHT.name}":
+    if newest.status == release.DEPLOYED and newest.description == work.description(_NO_WEIGHT.name):
         work.take_over(newest.number)  # a driver before this one came as far
         if not work.live.differences(newest):
             return

@@ -127,7 +127,7 @@ class Engine:
             record.moving = None
             return
         wanted = record.plan[record.moving]
-        ours = newest.number == record.current + 1 and newest.description.startswith(f"{record.name}: ")
+        ours = newest.number == record.current + 1 and work.is_ours(newest)
         if newest.status == release.DEPLOYED and ours:
             work.say(f"  revision {newest.number} ({wanted.name}) had been made")
             record.current = newest.number

@@ -127,6 +127,14 @@ class Work:
         """The revision that a driver made last."""
         return release.revision(self.api, self.record.release, self.record.current)
 
+    def description(self, name: str = "") -> str:
+        """What Helm keeps of a revision of this rollout, once it is made."""
+        return f"{self.record.name}: {name}"
+
+    def is_ours(self, found: release.Revision) -> bool:
+        """Whether a revision that was made is one of this rollout's."""
+        return found.description.startswith(self.description())
+
     def shrinks(self) -> bool:
         """Whether stable's autoscaler gets a smaller minimum once the canary is gone."""
         values = self.made().values
@@ -140,7 +148,7 @@ class Work:
             folder = Path(tempfile.mkdtemp(prefix="kubectl-canary-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             self._chart = chart.write(self.made().chart, folder / "chart")
-        said = f"{self.record.name}: {wanted.name}"
+        said = self.description(wanted.name)
         self.helm.upgrade(self.record.release, self._chart, wanted.values, description=said, force=force)
         self.record.current = max(release.history(self.api, self.record.release))
 

@@ -20,6 +20,8 @@ FAST: Final = Options(
     steps=(10, 50), interval=15, warm_up=1, min_intervals=4, pairs=False, keep_minutes=0.0,
     max_minutes=0.5, wait_minutes=0.03, ready_minutes=0.05,
 )  # fmt: skip
+HOTFIX: Final = {"image": {"repository": "localhost/battle", "tag": "v1hotfix"}}
+"""What someone deploys in the middle."""
 QUICK: Final = Options(**{**vars(FAST), "warm_up": 0, "min_intervals": 2})
 REVISIONS: Final = 8  # canary up, 10 %, larger, 50 %, 100 %, stable, 0 %, canary gone
 """Of a plan with these steps, for a stable of two pods."""
@@ -45,6 +47,18 @@ class Driver:
         prepared = self.prepare(options)
         Records(self.api, "battle").create(prepared.record)
         self.drive(prepared.record, resumed=False)
+
+    def killed_at(self, word: str, options: Options) -> None:
+        """Start, and be killed when a line with that word is said."""
+
+        def kill(line: str, _: Work) -> None:
+            if word in line:
+                raise Killed
+
+        self.hear = kill
+        with pytest.raises(Killed):
+            self.start(options)
+        self.hear = lambda *_: None
 
     def resume(self, **changes: Any) -> None:
         record = self.record

@@ -13,6 +13,7 @@ from k8s.rollout.record import Record, Records
 from k8s.rollout.work import Asked, Work
 from tests.k8s.rollout.engine.driver import (
     FAST,
+    HOTFIX,
     QUICK,
     Driver,
     by_abort,
@@ -206,15 +207,7 @@ def test_an_abort_says_what_the_driver_at_work_did(driver: Driver, monkeypatch: 
 def test_what_was_deployed_while_the_canary_was_kept_stays(driver: Driver, world: World) -> None:
     kept = Options(**{**vars(QUICK), "keep_minutes": 60.0})
     world.restarts[NEW] = 3
-
-    def hear(line: str, _: Work) -> None:
-        if "kept for a look" in line:
-            raise Killed
-
-    driver.hear = hear
-    with pytest.raises(Killed):
-        driver.start(kept)
-    driver.hear = lambda *_: None
+    driver.killed_at("kept for a look", kept)
     world.deploy({"image": {"repository": "localhost/battle", "tag": "v3"}}, "Upgrade complete")
     with pytest.raises(RolledBack):
         driver.resume(kept_until=1.0)
@@ -222,9 +215,6 @@ def test_what_was_deployed_while_the_canary_was_kept_stays(driver: Driver, world
     assert len(world.revisions) == 3
     assert driver.record.kept_until == 0
     driver.prepare()
-
-
-HOTFIX = {"image": {"repository": "localhost/battle", "tag": "v1hotfix"}}
 
 
 @pytest.mark.parametrize("canary", [True, False])
@@ -250,15 +240,7 @@ def test_an_abort_leaves_what_someone_deployed(driver: Driver, world: World, can
 def test_a_deploy_that_was_gone_back_to_stays(driver: Driver, world: World) -> None:
     """A hotfix, a deploy that failed, and a way back to the hotfix; at 100 % its stable has to grow first."""
     world.half = grown(world)
-
-    def hear(line: str, _: Work) -> None:
-        if "takes the new image" in line:
-            raise Killed
-
-    driver.hear = hear
-    with pytest.raises(Killed):
-        driver.start(QUICK)
-    driver.hear = lambda *_: None
+    driver.killed_at("takes the new image", QUICK)
     world.deploy({**world.revisions[-1]["config"], **HOTFIX}, "Upgrade complete")
     hotfix = len(world.revisions)
     world.upgrade({}, "Upgrade complete", ())
@@ -330,6 +312,7 @@ def test_an_abort_asks_the_driver_that_keeps_a_canary(driver: Driver, monkeypatc
     monkeypatch.setattr(Records, "ask", end)
     with Lease(driver.api, "battle"):
         commands.abort("battle")
+    assert records.asked(record) == "abort"
 
 
 def test_a_record_that_cannot_be_written_stops_no_way_back(
@@ -355,14 +338,7 @@ def test_an_abort_ends_the_look_at_a_canary_that_is_kept(
     driver: Driver, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.restarts[NEW] = 3
-
-    def hear(line: str, _: Work) -> None:
-        if "kept for a look" in line:
-            raise Killed
-
-    driver.hear = hear
-    with pytest.raises(Killed):
-        driver.start(Options(**{**vars(QUICK), "keep_minutes": 60.0}))
+    driver.killed_at("kept for a look", Options(**{**vars(QUICK), "keep_minutes": 60.0}))
     with pytest.raises(Refused, match="`kubectl canary abort battle` ends it"):
         driver.prepare()
     monkeypatch.setattr(commands, "cluster", lambda *_: driver.api)

@@ -11,6 +11,7 @@ from k8s.rollout.errors import Held, Refused, RolledBack, Unreachable
 from k8s.rollout.record import Records
 from k8s.rollout.work import Work
 from tests.k8s.rollout.engine.driver import (
+    HOTFIX,
     QUICK,
     REVISIONS,
     Driver,
@@ -144,8 +145,7 @@ def test_killed_while_a_deploy_is_left(
     world.rate = 0
     with pytest.raises(Held):
         driver.start()
-    hotfix = {**world.revisions[-1]["config"], "image": {"repository": "localhost/battle", "tag": "v1hotfix"}}
-    world.deploy(hotfix, "Upgrade complete")
+    world.deploy({**world.revisions[-1]["config"], **HOTFIX}, "Upgrade complete")
     with monkeypatch.context() as patch:
         at_write(place, moment, world, patch)
         with suppress(Killed):
